@@ -1,0 +1,2 @@
+//! The `sealway` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Sealway for applications.
