@@ -1,0 +1,25 @@
+//! The bytes between nodes: addresses, routes, routing messages and their encodings.
+//!
+//! Everything here reads untrusted input. Parsing borrows from that input; depth, counts and
+//! lengths are checked before anything is allocated. Two encodings live side by side, as in the
+//! reference (section 0): [`cbor`] for routing messages, identities and channel payloads, and
+//! [`bare`] for strings, portal messages and the older transport message.
+
+mod address;
+mod error;
+mod frame;
+mod route;
+mod routing;
+
+pub mod bare;
+pub mod cbor;
+pub mod tcp;
+
+pub use address::{Address, AddressType, MAX_ADDRESS};
+pub use error::{DecodeError, FrameTooLarge, ParseError};
+pub use frame::Frame;
+pub use route::Route;
+pub use routing::{
+    MAX_ONWARD_HOPS, MAX_RETURN_HOPS, RoutingMessage, encode_routing, routing_prefix_len,
+    write_routing_prefix,
+};

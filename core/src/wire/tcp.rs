@@ -1,0 +1,210 @@
+//! TCP framing (reference, section 2.1): `01` once, then `u32 big-endian length | body`.
+
+use bytes::BytesMut;
+
+use super::{DecodeError, Frame, FrameTooLarge};
+
+/// The byte that both sides send first, without waiting for the other's.
+pub const VERSION: u8 = 1;
+
+/// Largest body of a frame in bytes, inclusive.
+pub const MAX_FRAME: usize = 16_777_216;
+
+/// Bytes of the length before each body.
+pub const HEADER_LEN: usize = 4;
+
+/// Frames of up to this many bytes get their whole buffer when their length is known; larger ones
+/// get as much again as has arrived, so that a length alone never costs more memory than this.
+const STEP: usize = 160 * 1024;
+
+/// Room that a read gets at least.
+const READ_ROOM: usize = 16 * 1024;
+
+/// The length that stands before a body of `length` bytes.
+///
+/// # Errors
+/// [`FrameTooLarge`] beyond [`MAX_FRAME`].
+pub fn frame_header(length: usize) -> Result<[u8; HEADER_LEN], FrameTooLarge> {
+    match u32::try_from(length) {
+        Ok(short) if length <= MAX_FRAME => Ok(short.to_be_bytes()),
+        _ => Err(FrameTooLarge {
+            length,
+            max: MAX_FRAME,
+        }),
+    }
+}
+
+/// Writes the length before the frame's content, which is a whole body.
+///
+/// # Errors
+/// [`FrameTooLarge`]; the frame is left as it was.
+pub fn encode_frame(frame: &mut Frame) -> Result<(), FrameTooLarge> {
+    let header = frame_header(frame.len())?;
+    frame.prepend(HEADER_LEN).copy_from_slice(&header);
+    Ok(())
+}
+
+/// Cuts a received byte stream into frames, without copying them.
+///
+/// Bytes are read into [`room`](Self::room), or given to [`feed`](Self::feed); then
+/// [`next_frame`](Self::next_frame) is called until it gives none. After an error the stream is
+/// lost and the connection must be closed.
+#[derive(Debug, Default)]
+pub struct Deframer {
+    buffer: BytesMut,
+    version_read: bool,
+}
+
+impl Deframer {
+    /// A deframer at the start of a connection: the version byte comes first.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The buffer to append received bytes to, with room for what is known to be missing.
+    ///
+    /// Bytes before its end must not be changed.
+    pub fn room(&mut self) -> &mut BytesMut {
+        let missing = self.body_len().map_or(0, |body| {
+            (HEADER_LEN + body).saturating_sub(self.buffer.len())
+        });
+        let room = missing.min(self.buffer.len().max(STEP)).max(READ_ROOM);
+        if self.buffer.capacity() - self.buffer.len() < missing.clamp(1, room) {
+            self.buffer.reserve(room);
+        }
+        &mut self.buffer
+    }
+
+    /// Appends received bytes.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next whole frame; its length field is left before the content, as headroom.
+    ///
+    /// # Errors
+    /// [`DecodeError::UnsupportedVersion`] or [`DecodeError::FrameTooLarge`].
+    pub fn next_frame(&mut self) -> Result<Option<Frame>, DecodeError> {
+        if !self.version_read {
+            match self.buffer.first() {
+                None => return Ok(None),
+                Some(&VERSION) => {
+                    // The byte is cut off, not skipped, so that a frame starts its own buffer.
+                    let _version = self.buffer.split_to(1);
+                    self.version_read = true;
+                }
+                Some(&version) => return Err(DecodeError::UnsupportedVersion(version)),
+            }
+        }
+        let Some(body) = self.body_len() else {
+            return Ok(None);
+        };
+        if body > MAX_FRAME {
+            return Err(DecodeError::FrameTooLarge {
+                length: body as u64,
+                max: MAX_FRAME,
+            });
+        }
+        let whole = HEADER_LEN + body;
+        if self.buffer.len() < whole {
+            return Ok(None);
+        }
+        let frame = self.buffer.split_to(whole);
+        Ok(Some(Frame::from_buffer(frame, HEADER_LEN)))
+    }
+
+    /// Whether the stream may end here: no part of a frame is waiting for the rest.
+    #[must_use]
+    pub fn is_at_boundary(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
+    /// Bytes that wait for the rest of their frame.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Gives the buffer's memory back if nothing waits in it, for connections that are idle.
+    pub fn release(&mut self) {
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
+    }
+
+    fn body_len(&self) -> Option<usize> {
+        if !self.version_read {
+            return None;
+        }
+        let (header, _) = self.buffer.split_first_chunk::<HEADER_LEN>()?;
+        // A length that does not fit `usize` exceeds the limit all the more.
+        Some(usize::try_from(u32::from_be_bytes(*header)).unwrap_or(usize::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    #[test]
+    fn frames_come_out_whole_however_the_bytes_arrive() {
+        let mut stream = vec![VERSION];
+        let bodies = [&b"first"[..], b"", &[7; 70_000]];
+        for body in bodies {
+            stream.extend(frame_header(body.len()).expect("small"));
+            stream.extend(body);
+        }
+        for step in [1, 2, 3, 1_000, stream.len()] {
+            let mut deframer = Deframer::new();
+            let mut frames: Vec<Vec<u8>> = Vec::new();
+            for part in stream.chunks(step) {
+                deframer.room().extend_from_slice(part);
+                while let Some(frame) = deframer.next_frame().expect("valid") {
+                    assert_eq!(frame.headroom(), HEADER_LEN);
+                    frames.push(frame.as_slice().to_vec());
+                }
+            }
+            assert_eq!(frames, bodies);
+            assert!(deframer.is_at_boundary());
+        }
+    }
+
+    #[test]
+    fn other_versions_are_refused_at_the_first_byte() {
+        for version in [0, 2, b'G', 0xff] {
+            let mut deframer = Deframer::new();
+            deframer.feed(&[version]);
+            assert_eq!(
+                deframer.next_frame().err(),
+                Some(DecodeError::UnsupportedVersion(version))
+            );
+        }
+    }
+
+    #[test]
+    fn oversized_frames_are_refused_by_their_length_alone() {
+        let mut deframer = Deframer::new();
+        deframer.feed(&[VERSION, 1, 0, 0, 1]);
+        assert!(matches!(
+            deframer.next_frame(),
+            Err(DecodeError::FrameTooLarge {
+                length: 16_777_217,
+                ..
+            })
+        ));
+        assert!(frame_header(MAX_FRAME).is_ok());
+        assert!(frame_header(MAX_FRAME + 1).is_err());
+    }
+
+    #[test]
+    fn a_claimed_length_does_not_allocate_it() {
+        let mut deframer = Deframer::new();
+        deframer.feed(&[VERSION, 1, 0, 0, 0]);
+        assert_eq!(deframer.next_frame(), Ok(None));
+        assert!(deframer.room().capacity() < 2 * STEP);
+        assert!(!deframer.is_at_boundary());
+    }
+}
