@@ -1,2 +1,61 @@
-//! The `sealway` command.
-fn main() {}
+//! The `sealway` command: arguments in, results on stdout, one line of cause and one of remedy on stderr.
+
+mod args;
+mod commands;
+mod error;
+mod logging;
+mod output;
+mod signals;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+
+use args::Cli;
+use error::{CliError, Result};
+use output::Output;
+
+fn main() -> ExitCode {
+    let (json, outcome) = match Cli::try_parse() {
+        Ok(cli) => (cli.global.json, run(cli)),
+        Err(error) => (asked_for_json(), unparsed(&error)),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody reads stderr: the exit code still tells.
+            let _ = std::io::stderr().write_all(error.render(json).as_bytes());
+            ExitCode::from(error.kind().exit_code())
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<()> {
+    let output = Output::new(cli.global.json, cli.global.quiet);
+    logging::start(&cli.global)?;
+    commands::run(cli, output)
+}
+
+/// Help and version are results; everything else that clap stops at is wrong usage.
+fn unparsed(error: &clap::Error) -> Result<()> {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let text = error.render().to_string();
+            let mut stdout = std::io::stdout().lock();
+            writeln!(stdout, "{}", text.trim_end())
+                .and_then(|()| stdout.flush())
+                .map_err(|error| CliError::stdout(&error))
+        }
+        _ => Err(args::explain(error)),
+    }
+}
+
+/// What was wrong with the arguments may stand before `--json`; it counts all the same.
+fn asked_for_json() -> bool {
+    std::env::args_os()
+        .skip(1)
+        .take_while(|argument| argument != "--")
+        .any(|argument| argument == "--json")
+}

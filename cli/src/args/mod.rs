@@ -1,0 +1,328 @@
+//! The forms of the command line. Scripts rely on them: they grow, and do not change.
+
+mod usage;
+pub(crate) mod values;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use usage::explain;
+use values::{Addr, Expect, Outlet, RouteText, Trusted};
+
+/// End-to-end encrypted, mutually authenticated messages and portals through relays that cannot read them.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sealway",
+    version,
+    propagate_version = false,
+    disable_help_subcommand = true
+)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused by policy or authentication, 4 unreachable or timed out.\n\
+    Results go to stdout, everything else to stderr. To see the whole story on this machine: sealway demo"
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Args, Debug)]
+pub(crate) struct Global {
+    /// Directory of the state (default: SEALWAY_HOME, or the platform's data directory)
+    #[arg(long, global = true, value_name = "DIR", display_order = 900)]
+    pub(crate) home: Option<PathBuf>,
+    /// Print one JSON value, or one per line for events
+    #[arg(long, global = true, display_order = 901)]
+    pub(crate) json: bool,
+    /// Say nothing but results and errors
+    #[arg(long, short, global = true, display_order = 902)]
+    pub(crate) quiet: bool,
+    /// What to log to stderr: a level (error, warn, info, debug, trace) or a filter such as sealway=debug
+    #[arg(long, global = true, value_name = "FILTER", display_order = 903)]
+    pub(crate) log: Option<String>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show the whole story on this machine, with real processes
+    Demo(DemoArgs),
+    /// Run a node with chosen services, outlets and the secure-channel listener `api`
+    Node(NodeArgs),
+    /// Make the service at the end of a route appear as a local port
+    Inlet(InletArgs),
+    /// Run a relay: parties with no open port become reachable through it, and it can read nothing
+    Relay(RelayArgs),
+    /// Send a message along a route and print the reply
+    Call(CallArgs),
+    /// Measure a route, hop by hop
+    Ping(PingArgs),
+    /// Identities and their keys
+    #[command(subcommand)]
+    Identity(IdentityCommand),
+    /// The identities of others that this home trusts
+    #[command(subcommand)]
+    Peer(PeerCommand),
+    /// Show the processes that run on this home
+    Status,
+    /// Print the completion script for a shell
+    Completions(CompletionsArgs),
+}
+
+/// `sealway demo`.
+#[derive(Args, Debug)]
+pub(crate) struct DemoArgs {
+    /// The private file (default: 64 MiB of generated text)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Leave the directory and running processes behind, and say how to look at them
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Serve FILE over HTTP and do nothing else: the service that --keep leaves behind
+    #[arg(long, hide = true, value_name = "FILE", conflicts_with_all = ["file", "keep"])]
+    pub(crate) serve: Option<PathBuf>,
+}
+
+/// `sealway node`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "ADDR is HOST:PORT, tcp:HOST:PORT or unix:PATH; port 0 picks a free one.\n\
+    Nothing is reachable but what --service, --outlet and --relay name (and echo), and only through a secure channel with a trusted peer."
+)]
+pub(crate) struct NodeArgs {
+    /// Accept connections here
+    #[arg(long, value_name = "ADDR", required_unless_present = "via")]
+    pub(crate) listen: Vec<Addr>,
+    /// Be reachable through the relay there, with no open port
+    #[arg(long, value_name = "ADDR", value_parser = values::remote_addr)]
+    pub(crate) via: Option<Addr>,
+    /// The name at the relay (default: the identity's identifier)
+    #[arg(long, value_name = "NAME", value_parser = values::name, requires = "via")]
+    pub(crate) alias: Option<String>,
+    /// Offer a service through secure channels: echo, hop or uppercase
+    #[arg(long, value_name = "NAME", hide_possible_values = true)]
+    pub(crate) service: Vec<Service>,
+    /// Offer a service or an outlet to bare connections too, which prove nothing
+    #[arg(long, value_name = "NAME", value_parser = values::name)]
+    pub(crate) plain_service: Vec<String>,
+    /// Offer a TCP service through secure channels
+    #[arg(long, value_name = "NAME=HOST:PORT")]
+    pub(crate) outlet: Vec<Outlet>,
+    /// Relay for others, too
+    #[arg(long)]
+    pub(crate) relay: bool,
+    /// Who may reach the services: an identifier, or everyone (default: pinned peers)
+    #[arg(long, value_name = "IDENTIFIER|everyone")]
+    pub(crate) trust: Vec<Trusted>,
+    #[command(flatten)]
+    pub(crate) own: OwnIdentity,
+}
+
+/// The identity of this end.
+#[derive(Args, Debug)]
+pub(crate) struct OwnIdentity {
+    /// The identity of this end (default: the home's default identity, made if there is none)
+    #[arg(long, value_name = "NAME", value_parser = values::name)]
+    pub(crate) identity: Option<String>,
+}
+
+/// The services that a node has built in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Service {
+    /// Sends every message back.
+    Echo,
+    /// Forwards along the route.
+    Hop,
+    /// Sends a text back in capitals.
+    Uppercase,
+}
+
+/// `sealway inlet`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "ROUTE ends at an outlet: /ip4/10.0.0.7/tcp/4100/service/forward_to_alice/secure/api/service/files"
+)]
+pub(crate) struct InletArgs {
+    /// Where the service appears
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Addr,
+    /// The way to the outlet, a multiaddr
+    #[arg(long, value_name = "ROUTE")]
+    pub(crate) to: RouteText,
+    #[command(flatten)]
+    pub(crate) expect: ExpectArg,
+    #[command(flatten)]
+    pub(crate) own: OwnIdentity,
+}
+
+/// Whom a caller means to reach.
+#[derive(Args, Debug)]
+pub(crate) struct ExpectArg {
+    /// Whose identity must stand at the route's last secure hop (default: a pinned peer's)
+    #[arg(long, value_name = "IDENTIFIER|anyone")]
+    pub(crate) expect: Option<Expect>,
+}
+
+/// `sealway relay`.
+#[derive(Args, Debug)]
+pub(crate) struct RelayArgs {
+    /// Accept connections here: HOST:PORT, tcp:HOST:PORT or unix:PATH; port 0 picks a free one
+    #[arg(long, value_name = "ADDR", required = true)]
+    pub(crate) listen: Vec<Addr>,
+    #[command(flatten)]
+    pub(crate) own: OwnIdentity,
+}
+
+/// `sealway call`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "A Close before any payload is a refusal: exit code 3. No answer in time: exit code 4."
+)]
+pub(crate) struct CallArgs {
+    /// The way to the service, a multiaddr: /ip4/10.0.0.7/tcp/4100/secure/api/service/echo
+    pub(crate) route: RouteText,
+    /// What to send, as text
+    #[arg(default_value = "")]
+    pub(crate) payload: String,
+    #[command(flatten)]
+    pub(crate) expect: ExpectArg,
+    /// Print the reply's payload as hex
+    #[arg(long)]
+    pub(crate) hex: bool,
+    /// How long to wait for the reply: 500ms, 10s, 5m
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::duration)]
+    pub(crate) timeout: Duration,
+    #[command(flatten)]
+    pub(crate) own: OwnIdentity,
+}
+
+/// `sealway ping`.
+#[derive(Args, Debug)]
+#[command(after_help = "A hop that has no echo is shown as *.")]
+pub(crate) struct PingArgs {
+    /// The way to measure, a multiaddr
+    pub(crate) route: RouteText,
+    #[command(flatten)]
+    pub(crate) expect: ExpectArg,
+    /// How many rounds
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) count: u32,
+    /// How long to wait for each reply
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = values::duration)]
+    pub(crate) timeout: Duration,
+    #[command(flatten)]
+    pub(crate) own: OwnIdentity,
+}
+
+/// `sealway identity …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum IdentityCommand {
+    /// Make an identity; the first one becomes the default
+    Create {
+        /// Its name in this home
+        #[arg(default_value = "default", value_parser = values::name)]
+        name: String,
+        /// The kind of its key
+        #[arg(long, value_name = "KIND", default_value = "ed25519")]
+        key: KeyKind,
+    },
+    /// List the identities of this home
+    List,
+    /// Show an identity
+    Show {
+        /// Its name (default: the default identity)
+        #[arg(value_parser = values::name)]
+        name: Option<String>,
+    },
+    /// Give an identity a new key; running nodes take it up
+    Rotate {
+        /// Its name (default: the default identity)
+        #[arg(value_parser = values::name)]
+        name: Option<String>,
+        /// The kind of the new key
+        #[arg(long, value_name = "KIND", default_value = "ed25519")]
+        key: KeyKind,
+        /// The old key may be in other hands: revoke everything that was signed with it
+        #[arg(long)]
+        compromised: bool,
+    },
+    /// Print an identity's change history for others to pin, or back it up with its key
+    Export {
+        /// Its name (default: the default identity)
+        #[arg(value_parser = values::name)]
+        name: Option<String>,
+        /// Back up the private key too; whoever has that file is this identity
+        #[arg(long, requires = "output")]
+        secret: bool,
+        /// Write to a new file, which only its owner can read
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Take an identity from a backup that `export --secret` made
+    Import {
+        /// The backup
+        file: PathBuf,
+        /// Its name in this home (default: the name in the backup)
+        #[arg(long, value_parser = values::name)]
+        name: Option<String>,
+    },
+    /// Delete an identity and its keys, for good
+    Delete {
+        /// Its name
+        #[arg(value_parser = values::name)]
+        name: String,
+    },
+}
+
+/// The kinds of an identity's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KeyKind {
+    /// Ed25519 (RFC 8032).
+    Ed25519,
+    /// ECDSA on P-256 with SHA-256 (FIPS 186-5).
+    P256,
+}
+
+/// `sealway peer …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PeerCommand {
+    /// Trust an identity
+    Add {
+        /// The name to show it by
+        #[arg(value_parser = values::name)]
+        name: String,
+        /// Its identifier, its change history in hex, or a file that holds either
+        #[arg(value_name = "IDENTIFIER|HISTORY|FILE")]
+        identity: String,
+    },
+    /// List the trusted identities
+    List,
+    /// Trust an identity no longer
+    Remove {
+        /// The name it is shown by, or its identifier
+        name: String,
+    },
+}
+
+/// `sealway completions`.
+#[derive(Args, Debug)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_forms_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}
