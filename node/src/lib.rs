@@ -1,1 +1,4 @@
 //! Sealway for applications.
+
+pub mod home;
+pub mod store;
