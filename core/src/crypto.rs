@@ -1,1 +1,0 @@
-//! Keys, hashes and AEAD.
