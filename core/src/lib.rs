@@ -6,10 +6,13 @@
 #![warn(clippy::indexing_slicing)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 mod time;
 
 pub mod crypto;
+pub mod identity;
 pub mod wire;
 
-pub use time::UnixSeconds;
+pub use time::{Tick, UnixSeconds};
