@@ -13,6 +13,7 @@ mod time;
 
 pub mod crypto;
 pub mod identity;
+pub mod noise;
 pub mod wire;
 
 pub use time::{Tick, UnixSeconds};
