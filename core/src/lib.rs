@@ -11,6 +11,7 @@ extern crate std;
 
 mod time;
 
+pub mod channel;
 pub mod crypto;
 pub mod identity;
 pub mod noise;

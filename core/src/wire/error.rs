@@ -1,7 +1,5 @@
 //! Why bytes or text were refused.
 
-use alloc::string::String;
-
 /// Why received bytes are not what they claim to be. All of these are the sender's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -100,7 +98,7 @@ pub struct FrameTooLarge {
 }
 
 /// Why a text is no address, route or multiaddr.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseError {
     /// More than one `#` in an address.
@@ -116,15 +114,6 @@ pub enum ParseError {
         length: usize,
         /// The limit in bytes.
         max: usize,
-    },
-    /// A multiaddr part that is not known; its name, shortened and escaped.
-    #[error("unknown protocol `{0}` in a multiaddr")]
-    UnknownProtocol(String),
-    /// A multiaddr part whose value does not fit it.
-    #[error("the value after `/{protocol}/` is not valid")]
-    InvalidValue {
-        /// Name of the part.
-        protocol: &'static str,
     },
     /// An empty text, which names no route.
     #[error("an empty text names no route")]
