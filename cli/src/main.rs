@@ -2,6 +2,7 @@
 
 mod args;
 mod commands;
+mod demo;
 mod error;
 mod logging;
 mod output;

@@ -6,15 +6,10 @@
 #![warn(clippy::indexing_slicing)]
 
 extern crate alloc;
-#[cfg(test)]
-extern crate std;
 
 mod time;
 
-pub mod channel;
 pub mod crypto;
-pub mod identity;
-pub mod noise;
 pub mod wire;
 
-pub use time::{Tick, UnixSeconds};
+pub use time::UnixSeconds;

@@ -1,5 +1,6 @@
 //! The forms of the command line. Scripts rely on them: they grow, and do not change.
 
+pub(crate) mod route;
 mod usage;
 pub(crate) mod values;
 
@@ -8,8 +9,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use route::{Route, ServiceRoute};
 pub(crate) use usage::explain;
-use values::{Addr, Expect, Outlet, RouteText, Trusted};
+use values::{Addr, Expect, Outlet, Trusted};
 
 /// End-to-end encrypted, mutually authenticated messages and portals through relays that cannot read them.
 #[derive(Debug, Parser)]
@@ -153,7 +155,7 @@ pub(crate) struct InletArgs {
     pub(crate) listen: Addr,
     /// The way to the outlet, a multiaddr
     #[arg(long, value_name = "ROUTE")]
-    pub(crate) to: RouteText,
+    pub(crate) to: ServiceRoute,
     #[command(flatten)]
     pub(crate) expect: ExpectArg,
     #[command(flatten)]
@@ -185,7 +187,7 @@ pub(crate) struct RelayArgs {
 )]
 pub(crate) struct CallArgs {
     /// The way to the service, a multiaddr: /ip4/10.0.0.7/tcp/4100/secure/api/service/echo
-    pub(crate) route: RouteText,
+    pub(crate) route: ServiceRoute,
     /// What to send, as text
     #[arg(default_value = "")]
     pub(crate) payload: String,
@@ -206,7 +208,7 @@ pub(crate) struct CallArgs {
 #[command(after_help = "A hop that has no echo is shown as *.")]
 pub(crate) struct PingArgs {
     /// The way to measure, a multiaddr
-    pub(crate) route: RouteText,
+    pub(crate) route: Route,
     #[command(flatten)]
     pub(crate) expect: ExpectArg,
     /// How many rounds

@@ -291,18 +291,6 @@ impl FromStr for Expect {
     }
 }
 
-/// A route as a multiaddr.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RouteText(pub(crate) String);
-
-impl FromStr for RouteText {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Ok(Self(text.to_owned()))
-    }
-}
-
 /// Reads a duration: a whole number and its unit, `500ms`, `10s`, `5m`, `2h`, `7d`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     const FORM: &str = "a duration is a whole number and a unit: 500ms, 10s, 5m, 2h, 7d";

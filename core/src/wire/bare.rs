@@ -49,6 +49,20 @@ impl<'a> Reader<'a> {
         Ok(byte)
     }
 
+    /// Exactly `N` bytes, without a length before them.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`].
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        let rest = self.remaining();
+        let (bytes, _) = rest.split_first_chunk().ok_or(DecodeError::Truncated {
+            needed: N as u64,
+            available: rest.len(),
+        })?;
+        self.position += N;
+        Ok(*bytes)
+    }
+
     /// A variable-length unsigned integer.
     ///
     /// # Errors

@@ -176,7 +176,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`DecodeError`] if something else stands here or the input is too short.
     pub fn bytes(&mut self) -> Result<&'a [u8], DecodeError> {
-        self.string(2, "a byte string", usize::MAX)
+        self.bytes_at_most(usize::MAX)
     }
 
     /// A byte string of at most `max` bytes.
@@ -184,7 +184,11 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`DecodeError`] if something else stands here, the input is too short or the string too long.
     pub fn bytes_at_most(&mut self, max: usize) -> Result<&'a [u8], DecodeError> {
-        self.string(2, "a byte string", max)
+        let length = self.head_of(2, "a byte string")?.argument;
+        if length > max as u64 {
+            return Err(DecodeError::TooLong { length, max });
+        }
+        self.take(length)
     }
 
     /// A byte string of exactly `N` bytes.
@@ -212,9 +216,12 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// As for [`text`](Self::text), and if the string is too long.
     pub fn text_at_most(&mut self, max: usize) -> Result<&'a str, DecodeError> {
-        let position = self.position;
-        let bytes = self.string(3, "a text string", max)?;
-        core::str::from_utf8(bytes).map_err(|_| DecodeError::InvalidUtf8 { position })
+        let head = self.head_of(3, "a text string")?;
+        if head.argument > max as u64 {
+            let length = head.argument;
+            return Err(DecodeError::TooLong { length, max });
+        }
+        self.take_text(&head)
     }
 
     /// The start of an array.
@@ -267,7 +274,8 @@ impl<'a> Reader<'a> {
         let head = self.head()?;
         match (head.major, head.info) {
             (2 | 3, INDEFINITE) => self.skip_chunks(head.major),
-            (2 | 3, _) => self.take(head.argument).map(|_| ()),
+            (2, _) => self.take(head.argument).map(|_| ()),
+            (3, _) => self.take_text(&head).map(|_| ()),
             (4 | 5, _) => {
                 let per_item = u64::from(head.major) - 3;
                 let mut items = self.items(&head, per_item)?;
@@ -290,7 +298,10 @@ impl<'a> Reader<'a> {
                 self.position += 1;
                 return Ok(());
             }
-            self.string(major, "a chunk of the same kind", usize::MAX)?;
+            match major {
+                2 => self.bytes().map(|_| ())?,
+                _ => self.text().map(|_| ())?,
+            }
         }
     }
 
@@ -324,17 +335,10 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn string(
-        &mut self,
-        major: u8,
-        expected: &'static str,
-        max: usize,
-    ) -> Result<&'a [u8], DecodeError> {
-        let length = self.head_of(major, expected)?.argument;
-        if length > max as u64 {
-            return Err(DecodeError::TooLong { length, max });
-        }
-        self.take(length)
+    fn take_text(&mut self, head: &Head) -> Result<&'a str, DecodeError> {
+        let position = head.position;
+        core::str::from_utf8(self.take(head.argument)?)
+            .map_err(|_| DecodeError::InvalidUtf8 { position })
     }
 
     /// A head of the wanted type that is not indefinite; stays put if another stands here.

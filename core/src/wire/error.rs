@@ -1,5 +1,7 @@
 //! Why bytes or text were refused.
 
+use alloc::string::String;
+
 /// Why received bytes are not what they claim to be. All of these are the sender's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -98,7 +100,7 @@ pub struct FrameTooLarge {
 }
 
 /// Why a text is no address, route or multiaddr.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseError {
     /// More than one `#` in an address.
@@ -114,6 +116,15 @@ pub enum ParseError {
         length: usize,
         /// The limit in bytes.
         max: usize,
+    },
+    /// A multiaddr part that is not known; its name, shortened and escaped.
+    #[error("unknown protocol `{0}` in a multiaddr")]
+    UnknownProtocol(String),
+    /// A multiaddr part whose value does not fit it.
+    #[error("the value after `/{protocol}/` is not valid")]
+    InvalidValue {
+        /// Name of the part.
+        protocol: &'static str,
     },
     /// An empty text, which names no route.
     #[error("an empty text names no route")]

@@ -1,0 +1,355 @@
+//! The six checks of the demo. Each says what was observed, whether it is good or bad; none believes what it has not seen.
+
+use std::time::{Duration, Instant};
+
+use super::fetch::Got;
+use super::proxy::{Deed, Mischief};
+use super::service::{GREETING, HELLO};
+use super::stage::{self, READY, Stage, hex, said};
+use super::story::Story;
+use super::tape;
+
+/// How long a fetch of the whole file may take.
+const FETCH: Duration = Duration::from_secs(60);
+/// How long a fetch of the short text may take.
+const SHORT: Duration = Duration::from_secs(5);
+/// How long the path may take to come back.
+const RECOVERY: Duration = Duration::from_secs(25);
+/// How long a counter may take to show what has happened.
+const COUNTED: Duration = Duration::from_secs(5);
+/// A frame of at least so many bytes carries a piece of the file.
+const DATA_FRAME: usize = 2_048;
+
+/// What was observed: good or bad.
+pub(super) type Observed = Result<String, String>;
+
+/// The file comes through the relay, which delivers some frames out of order, and is equal.
+pub(super) async fn file_fetched(stage: &mut Stage, story: &mut Story) -> Observed {
+    stage.client_side.sent.begin(Mischief {
+        deed: Deed::Swap,
+        min_len: DATA_FRAME,
+        skip: 20,
+        count: 5,
+    });
+    let fetched = stage.fetch_file(FETCH).await;
+    let swapped = stage.client_side.sent.end();
+    let body = fetched?;
+    story.say(&format!(
+        "sent     {} bytes, SHA-256 {}",
+        stage.file.len,
+        hex(&stage.file.sha256)
+    ));
+    story.say(&format!(
+        "fetched  {} bytes, SHA-256 {}",
+        body.len,
+        hex(&body.sha256)
+    ));
+    story.control(body.hits);
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    Ok(format!(
+        "{:.0} MiB in {:.2} s through the relay, SHA-256 equal, though {swapped} frames were swapped on the way",
+        mib(body.len),
+        body.took.as_secs_f64()
+    ))
+}
+
+/// Nothing of the file, of the requests or of the answers is in what the relay received and sent.
+pub(super) fn relay_saw_no_plaintext(stage: &Stage, story: &Story) -> Observed {
+    let sides = [&stage.node_side, &stage.client_side];
+    let sum = |count: fn(&tape::Tape) -> u64| -> (u64, u64) {
+        let received = sides.iter().map(|side| side.received.tape(count)).sum();
+        let sent = sides.iter().map(|side| side.sent.tape(count)).sum();
+        (received, sent)
+    };
+    let (received, sent) = sum(tape::Tape::bytes);
+    let (frames_in, frames_out) = sum(tape::Tape::frames);
+    let (hits_in, hits_out) = sum(tape::Tape::hits);
+    let seen = format!(
+        "the relay received {received} bytes in {frames_in} frames and sent {sent} in {frames_out}; of {} pieces of plaintext searched for",
+        stage.needles.count()
+    );
+    if hits_in + hits_out > 0 {
+        return Err(format!("{seen}, {} were met", hits_in + hits_out));
+    }
+    if received < stage.file.len || sent < stage.file.len {
+        return Err(format!(
+            "{seen}, none was met, but the file of {} bytes did not pass",
+            stage.file.len
+        ));
+    }
+    match story.found_at_client() {
+        0 => Err(format!(
+            "{seen}, none was met, but neither in what the client got: the search proves nothing"
+        )),
+        found => Ok(format!(
+            "{seen}, none was met (the same search met {found} in what the client got)"
+        )),
+    }
+}
+
+/// Shows what the relay sees of a piece of the file.
+pub(super) fn show_example(stage: &Stage, story: &mut Story) {
+    let Some(rows) = stage
+        .node_side
+        .received
+        .tape(|t| t.example().map(|e| tape::hex_dump(&e[..192])))
+    else {
+        return;
+    };
+    story.say("what the relay sees of a piece of the file (its first 192 bytes, addresses first):");
+    for row in rows {
+        story.say(&format!("  {row}"));
+    }
+}
+
+/// Bits flipped on the way to the client and on the way to the node are noticed; no wrong file arrives.
+pub(super) async fn tampered_frame_refused(stage: &mut Stage, story: &mut Story) -> Observed {
+    let client_before = stage.counters("client", &["frames_refused"]).await?;
+    let min_len = if stage.file.len < 1 << 16 {
+        0
+    } else {
+        DATA_FRAME
+    };
+    stage.client_side.sent.begin(Mischief {
+        deed: Deed::Flip,
+        min_len,
+        skip: 8,
+        count: 3,
+    });
+    let got = stage.get(super::service::FILE, FETCH).await;
+    let flipped = stage.client_side.sent.end();
+    let outcome = match got {
+        Got::Whole(body) if body.sha256 != stage.file.sha256 => {
+            return Err(format!(
+                "{flipped} frames were altered, and a wrong file of {} bytes arrived as whole",
+                body.len
+            ));
+        }
+        Got::Whole(_) => "the right file arrived".to_owned(),
+        Got::Broken { received, why } => {
+            format!("the client saw an error after {received} bytes ({why})")
+        }
+    };
+    story.say(&format!(
+        "one bit flipped in each of {flipped} frames to the client: {outcome}"
+    ));
+    let client_after = stage
+        .counters_reach("client", &["frames_refused"], client_before + 1, COUNTED)
+        .await?;
+
+    let node_before = stage.counters("node", &["frames_refused"]).await?;
+    let (_, requests_before) = stage.service.visits.seen();
+    stage.node_side.sent.begin(Mischief {
+        deed: Deed::Flip,
+        min_len: 0,
+        skip: 1,
+        count: 1,
+    });
+    let got = stage.get(HELLO, SHORT).await;
+    let flipped_request = stage.node_side.sent.end();
+    if let Got::Whole(body) = &got
+        && body.len != GREETING.len() as u64
+    {
+        return Err("an altered request was answered with something else".to_owned());
+    }
+    let node_after = stage
+        .counters_reach("node", &["frames_refused"], node_before + 1, COUNTED)
+        .await?;
+    let requests = stage.service.visits.seen().1 - requests_before;
+    story.say(&format!(
+        "one bit flipped in {flipped_request} frame to the node: {requests} requests reached the service"
+    ));
+    let (at_client, at_node) = (client_after - client_before, node_after - node_before);
+    if flipped == 0 || flipped_request == 0 {
+        return Err("no frame passed that could be altered".to_owned());
+    }
+    if at_client == 0 || at_node == 0 {
+        return Err(format!(
+            "altered frames were not refused: the client counts {at_client} refusals, the node {at_node}"
+        ));
+    }
+    let took = wait_for_path(stage, RECOVERY).await?;
+    stage
+        .fetch_file(FETCH)
+        .await
+        .map_err(|why| format!("afterwards {why}"))?;
+    Ok(format!(
+        "the client refused {at_client} of {flipped} altered frames, the node {at_node} of {flipped_request}; {outcome}; \
+         a fetch {:.1} s later was complete and equal",
+        took.as_secs_f64()
+    ))
+}
+
+/// Recorded frames that are sent again, to the node and to the client, change nothing.
+pub(super) async fn replayed_frame_refused(stage: &mut Stage, story: &mut Story) -> Observed {
+    const REFUSED: [&str; 2] = ["frames_replayed", "frames_refused"];
+    wait_for_path(stage, RECOVERY).await?;
+    stage.node_side.sent.begin_capture();
+    stage.client_side.sent.begin_capture();
+    let got = stage.get(HELLO, SHORT).await;
+    let to_node = stage.node_side.sent.end_capture();
+    let to_client = stage.client_side.sent.end_capture();
+    let Got::Whole(_) = got else {
+        return Err(format!("the exchange to be replayed failed: {got:?}"));
+    };
+    let visits_before = stage.service.visits.seen();
+    let node_before = stage.counters("node", &REFUSED).await?;
+    let client_before = stage.counters("client", &REFUSED).await?;
+    let sent_to_node = stage.node_side.sent.inject(&to_node) as u64;
+    let sent_to_client = stage.client_side.sent.inject(&to_client) as u64;
+    if sent_to_node == 0 || sent_to_client == 0 {
+        return Err("there was nothing to send again".to_owned());
+    }
+    story.say(&format!(
+        "{sent_to_node} recorded frames sent again to the node, {sent_to_client} to the client"
+    ));
+    let at_node = stage
+        .counters_reach("node", &REFUSED, node_before + sent_to_node, COUNTED)
+        .await?
+        - node_before;
+    let at_client = stage
+        .counters_reach("client", &REFUSED, client_before + sent_to_client, COUNTED)
+        .await?
+        - client_before;
+    let visits = stage.service.visits.seen();
+    let seen = format!(
+        "sent again: {sent_to_node} frames to the node, which refused {at_node}, {sent_to_client} to the client, which refused {at_client}"
+    );
+    if visits != visits_before {
+        let (connections, requests) = (visits.0 - visits_before.0, visits.1 - visits_before.1);
+        return Err(format!(
+            "{seen}; the service saw {connections} more connections and {requests} more requests"
+        ));
+    }
+    if at_node < sent_to_node || at_client < sent_to_client {
+        return Err(format!("{seen}: some were taken"));
+    }
+    match stage.get(HELLO, SHORT).await {
+        Got::Whole(_) => Ok(format!(
+            "{seen}; the service saw no further connection; the next request was answered"
+        )),
+        Got::Broken { why, .. } => Err(format!("{seen}; but the next request failed: {why}")),
+    }
+}
+
+/// Somebody with an identity of its own, who knows the route, reaches nothing.
+pub(super) async fn stranger_refused(stage: &mut Stage, story: &mut Story) -> Observed {
+    const TIMEOUT: &str = "10s";
+    let stranger = stage::create_identity(&stage.program, "stranger").await?;
+    let before = stage.service.visits.seen();
+    let to_echo = stage::route(stage.client_side.address, false);
+    let to_outlet = stage::route(stage.client_side.address, true);
+    let arguments = [
+        "call",
+        &to_echo,
+        "let me in",
+        "--expect",
+        &stage.node_identifier,
+        "--timeout",
+        TIMEOUT,
+    ];
+    let called = stage
+        .program
+        .run("stranger", &arguments, READY)
+        .await
+        .map_err(said("the stranger's call"))?;
+    let said_why = called.stderr.lines().next().unwrap_or_default().to_owned();
+    story.say(&format!("stranger {stranger}"));
+    story.say(&format!(
+        "calls, with the right route: exit code {:?}, {said_why}",
+        called.code.unwrap_or(-1)
+    ));
+    let through_inlet = stranger_inlet(stage, &to_outlet).await?;
+    story.say(&format!(
+        "opens an inlet of its own: {}",
+        through_inlet.as_deref().unwrap_or_else(|why| why)
+    ));
+    let visits = stage.service.visits.seen();
+    if visits != before {
+        return Err(format!(
+            "the stranger reached the service: {} connections",
+            visits.0 - before.0
+        ));
+    }
+    if called.code != Some(3) {
+        return Err(format!(
+            "the stranger's call ended with {:?} instead of exit code 3: {said_why}",
+            called.code
+        ));
+    }
+    let refused = through_inlet?;
+    Ok(format!(
+        "the stranger's call was refused (exit code 3), its inlet too ({refused}); the service saw 0 connections"
+    ))
+}
+
+/// What an inlet of the stranger's gives it: `Ok` if it is refused.
+async fn stranger_inlet(stage: &Stage, to: &str) -> Result<Observed, String> {
+    let mut inlet = stage::start_inlet(
+        &stage.program,
+        "stranger",
+        "stranger",
+        to,
+        &stage.node_identifier,
+        false,
+    )?;
+    let address = match stage::address_of(&mut inlet, "ready").await {
+        Ok(address) => address,
+        Err(why) => {
+            inlet.end().await;
+            return Ok(Ok(why));
+        }
+    };
+    let got = super::fetch::get(address, HELLO, &stage.needles, SHORT).await;
+    inlet.end().await;
+    Ok(match got {
+        Got::Whole(_) => Err("it got an answer".to_owned()),
+        Got::Broken { why, .. } => Ok(why),
+    })
+}
+
+/// The relay is killed and comes back on its port; the path heals, and the file is fetched again.
+pub(super) async fn recovered_after_relay_restart(
+    stage: &mut Stage,
+    story: &mut Story,
+) -> Observed {
+    let killed = stage.relay.id();
+    stage.relay.kill().await.map_err(said("the relay"))?;
+    let without = stage.get(HELLO, Duration::from_secs(1)).await;
+    if matches!(without, Got::Whole(_)) {
+        return Err("a request was answered while the relay was away".to_owned());
+    }
+    let listen = stage.relay_address.to_string();
+    stage.relay = stage
+        .program
+        .start("relay", "relay", &["relay", "--listen", &listen], false)
+        .map_err(said("the relay"))?;
+    stage::address_of(&mut stage.relay, "listening").await?;
+    let started = stage.relay.id();
+    story.say(&format!(
+        "relay {killed} killed, a request meanwhile failed; relay {started} started at {listen}"
+    ));
+    let took = wait_for_path(stage, RECOVERY).await?;
+    stage.fetch_file(FETCH).await?;
+    Ok(format!(
+        "relay killed with SIGKILL and restarted; node and inlet came back by themselves after {:.1} s, and the file was equal",
+        took.as_secs_f64()
+    ))
+}
+
+/// Asks for the short text until it comes; how long that took.
+async fn wait_for_path(stage: &Stage, deadline: Duration) -> Result<Duration, String> {
+    let start = Instant::now();
+    let mut last = "nothing was tried".to_owned();
+    while start.elapsed() < deadline {
+        match stage.get(HELLO, Duration::from_secs(3)).await {
+            Got::Whole(_) => return Ok(start.elapsed()),
+            Got::Broken { why, .. } => last = why,
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Err(format!(
+        "the path did not come back within {} s: {last}",
+        deadline.as_secs()
+    ))
+}

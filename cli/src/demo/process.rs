@@ -1,0 +1,206 @@
+//! The demo's processes: this executable, started again with other arguments, watched by the events it prints, ended by id.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// How long a process may take to end in order before it is killed.
+const GRACE: Duration = Duration::from_secs(3);
+/// Events that wait to be looked at; more are dropped, the log has them.
+const EVENTS: usize = 1_024;
+
+/// How the demo starts itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Program {
+    executable: PathBuf,
+    directory: PathBuf,
+}
+
+/// What a short command left.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    /// Its exit code; none if a signal ended it.
+    pub(crate) code: Option<i32>,
+    /// What it printed.
+    pub(crate) stdout: String,
+    /// What it said beside.
+    pub(crate) stderr: String,
+}
+
+impl Program {
+    /// This very executable, with homes and logs in `directory`.
+    ///
+    /// # Errors
+    /// The system does not tell where the executable is.
+    pub(crate) fn new(directory: &Path) -> io::Result<Self> {
+        Ok(Self {
+            executable: std::env::current_exe()?,
+            directory: directory.to_owned(),
+        })
+    }
+
+    /// The home of the party `name`.
+    pub(crate) fn home(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// The executable.
+    pub(crate) fn executable(&self) -> &Path {
+        &self.executable
+    }
+
+    fn command(&self, home: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.executable);
+        command
+            .arg("--home")
+            .arg(self.home(home))
+            .arg("--json")
+            .args(arguments)
+            .env_remove("SEALWAY_HOME")
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            // A Ctrl-C at the terminal reaches the demo alone, which ends its processes in order.
+            .process_group(0);
+        command
+    }
+
+    /// Runs a short command to its end.
+    ///
+    /// # Errors
+    /// It cannot be started, or did not end within `deadline`.
+    pub(crate) async fn run(
+        &self,
+        home: &str,
+        arguments: &[&str],
+        deadline: Duration,
+    ) -> io::Result<Ran> {
+        let output = timeout(deadline, self.command(home, arguments).output())
+            .await
+            .map_err(|_| {
+                let what = arguments.first().copied().unwrap_or_default();
+                io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("sealway {what} did not end in time"),
+                )
+            })??;
+        Ok(Ran {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+
+    /// Starts a long-running command whose stderr goes to `LABEL.log`; it ends with its value, unless it is `kept`.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub(crate) fn start(
+        &self,
+        home: &str,
+        label: &str,
+        arguments: &[&str],
+        kept: bool,
+    ) -> io::Result<Process> {
+        let log = self.directory.join(format!("{label}.log"));
+        let log = File::options().create(true).append(true).open(log)?;
+        let mut child = self
+            .command(home, arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::from(log))
+            .kill_on_drop(!kept)
+            .spawn()?;
+        let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        let (sender, events) = mpsc::channel(EVENTS);
+        tokio::spawn(async move {
+            let mut lines = BufReader::new(stdout).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                if let Ok(event) = serde_json::from_str::<Value>(&line) {
+                    // A full queue holds more than anybody waits for.
+                    let _ = sender.try_send(event);
+                }
+            }
+        });
+        Ok(Process {
+            label: label.to_owned(),
+            child,
+            events,
+        })
+    }
+}
+
+/// A running process of the demo. Killed with its value.
+#[derive(Debug)]
+pub(crate) struct Process {
+    label: String,
+    child: Child,
+    events: mpsc::Receiver<Value>,
+}
+
+impl Process {
+    /// Its id; 0 once it has ended.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().unwrap_or(0)
+    }
+
+    /// Waits for the next event named `name`.
+    ///
+    /// # Errors
+    /// It ended, or the event did not come within `deadline`.
+    pub(crate) async fn event(&mut self, name: &str, deadline: Duration) -> io::Result<Value> {
+        let until = Instant::now() + deadline;
+        loop {
+            let event = timeout_at(until, self.events.recv()).await.map_err(|_| {
+                let why = format!(
+                    "{}: no {name} event within {} s",
+                    self.label,
+                    deadline.as_secs()
+                );
+                io::Error::new(io::ErrorKind::TimedOut, why)
+            })?;
+            let Some(event) = event else {
+                let why = format!("{} ended before it was {name}", self.label);
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, why));
+            };
+            if event["event"] == name {
+                return Ok(event);
+            }
+        }
+    }
+
+    /// Kills it at once, as `kill -9` does, and waits until it is gone.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub(crate) async fn kill(&mut self) -> io::Result<()> {
+        self.child.kill().await
+    }
+
+    /// Asks it to end, and kills it if it does not; whether it ended in order with exit code 0.
+    pub(crate) async fn end(mut self) -> bool {
+        let id = self
+            .child
+            .id()
+            .and_then(|id| i32::try_from(id).ok())
+            .and_then(Pid::from_raw);
+        if let Some(id) = id {
+            // A process that has just ended is what we want.
+            let _ = kill_process(id, Signal::TERM);
+        }
+        match timeout(GRACE, self.child.wait()).await {
+            Ok(status) => status.is_ok_and(|status| status.success()),
+            Err(_) => {
+                let _ = self.child.kill().await;
+                false
+            }
+        }
+    }
+}

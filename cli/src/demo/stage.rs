@@ -1,0 +1,381 @@
+//! The stage of the demo: a private service, a node beside it with no open port, an untrusted relay, a client, and a recording
+//! proxy on either side of the relay.
+//!
+//! ```text
+//! service <- node -> [proxy] -> relay <- [proxy] <- inlet <- client
+//! ```
+
+use std::fs::{DirBuilder, File};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::io::{self, Read as _};
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::fetch::{self, Got};
+use super::process::{Process, Program};
+use super::proxy::Proxy;
+use super::scan::Needles;
+use super::service::{self, FILE, HELLO, Service};
+
+/// Length of the generated file in bytes.
+const GENERATED: u64 = 64 << 20;
+/// How long a process may take until it is ready.
+pub(super) const READY: Duration = Duration::from_secs(15);
+/// How long a short command may take.
+const SHORT: Duration = Duration::from_secs(15);
+/// The node's name at the relay.
+const ALIAS: &str = "demo";
+/// The outlet's name.
+const OUTLET: &str = "files";
+
+/// What the demo works on. Ends its processes and removes its directory with its value.
+#[derive(Debug)]
+pub(super) struct Stage {
+    /// How processes are started.
+    pub(super) program: Program,
+    /// The private file.
+    pub(super) file: PrivateFile,
+    /// What is looked for in what the relay sees.
+    pub(super) needles: Arc<Needles>,
+    /// The private service.
+    pub(super) service: Service,
+    /// The relay.
+    pub(super) relay: Process,
+    /// Where the relay listens.
+    pub(super) relay_address: SocketAddr,
+    /// Between node and relay.
+    pub(super) node_side: Proxy,
+    /// Between inlet and relay.
+    pub(super) client_side: Proxy,
+    /// The node beside the service.
+    pub(super) node: Process,
+    /// The node's identifier.
+    pub(super) node_identifier: String,
+    /// The client's identifier.
+    pub(super) client_identifier: String,
+    /// The client's inlet.
+    pub(super) inlet: Process,
+    /// Where the service appears to the client.
+    pub(super) inlet_address: SocketAddr,
+    /// Removed at last.
+    pub(super) directory: Directory,
+}
+
+/// The file that nobody but the client is to see.
+#[derive(Debug)]
+pub(super) struct PrivateFile {
+    /// Where it is.
+    pub(super) path: PathBuf,
+    /// Its length in bytes.
+    pub(super) len: u64,
+    /// Its SHA-256.
+    pub(super) sha256: [u8; 32],
+}
+
+/// A directory of the demo's own, removed with its value unless it is kept.
+#[derive(Debug)]
+pub(super) struct Directory {
+    /// Where it is.
+    pub(super) path: PathBuf,
+    /// Whether it is to stay.
+    pub(super) keep: bool,
+}
+
+impl Directory {
+    /// Makes a directory that only this user can enter, below the directory for temporary files.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub(super) fn new(keep: bool) -> io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("sealway-demo-{:016x}", random()));
+        DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(Self { path, keep })
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if !self.keep {
+            // What cannot be removed is in the directory for temporary files, where it may be removed.
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+/// A number that differs from run to run: names and file contents, nothing that must be secret.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+impl PrivateFile {
+    /// Takes `given`, or writes 64 MiB of text into `directory`.
+    ///
+    /// # Errors
+    /// The file cannot be read or written.
+    pub(super) fn prepare(given: Option<&Path>, directory: &Path) -> io::Result<Self> {
+        let path = match given {
+            Some(path) => path.canonicalize()?,
+            None => {
+                let path = directory.join("private.txt");
+                let marker = format!("CONFIDENTIAL-{:016x}", random());
+                service::write_private_text(&path, GENERATED, &marker, random())?;
+                path
+            }
+        };
+        if !path.metadata()?.is_file() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "it is not a regular file",
+            ));
+        }
+        let mut file = File::open(&path)?;
+        let mut hash = Sha256::new();
+        let mut chunk = vec![0; 1 << 20];
+        let mut len = 0;
+        loop {
+            let read = file.read(&mut chunk)?;
+            if read == 0 {
+                break;
+            }
+            hash.update(&chunk[..read]);
+            len += read as u64;
+        }
+        if len == 0 {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is empty"));
+        }
+        Ok(Self {
+            path,
+            len,
+            sha256: hash.finalize().into(),
+        })
+    }
+}
+
+impl Stage {
+    /// Starts everything.
+    ///
+    /// # Errors
+    /// Something did not start; the text says what.
+    pub(super) async fn set(directory: Directory, file: PrivateFile) -> Result<Self, String> {
+        let program = Program::new(&directory.path).map_err(said("this executable"))?;
+        let needles = needles(&file).map_err(said("the private file"))?;
+        let service = Service::start(file.path.clone())
+            .await
+            .map_err(said("the private service"))?;
+        let node_identifier = create_identity(&program, "node").await?;
+        let client_identifier = create_identity(&program, "client").await?;
+
+        let mut relay = program
+            .start(
+                "relay",
+                "relay",
+                &["relay", "--listen", "127.0.0.1:0"],
+                false,
+            )
+            .map_err(said("the relay"))?;
+        let relay_address = address_of(&mut relay, "listening").await?;
+        let node_side = Proxy::start(relay_address, &needles)
+            .await
+            .map_err(said("the proxy"))?;
+        let client_side = Proxy::start(relay_address, &needles)
+            .await
+            .map_err(said("the proxy"))?;
+
+        let via = node_side.address.to_string();
+        let mut node = start_node(&program, &via, service.address, &client_identifier, false)?;
+        node.event("ready", READY).await.map_err(said("the node"))?;
+        let to = route(client_side.address, true);
+        let mut inlet = start_inlet(&program, "client", "inlet", &to, &node_identifier, false)?;
+        let inlet_address = address_of(&mut inlet, "ready").await?;
+        Ok(Self {
+            program,
+            file,
+            needles,
+            service,
+            relay,
+            relay_address,
+            node_side,
+            client_side,
+            node,
+            node_identifier,
+            client_identifier,
+            inlet,
+            inlet_address,
+            directory,
+        })
+    }
+
+    /// Gets something as the client does.
+    pub(super) async fn get(&self, path: &str, deadline: Duration) -> Got {
+        fetch::get(self.inlet_address, path, &self.needles, deadline).await
+    }
+
+    /// Gets the private file and says whether it is what the service has.
+    pub(super) async fn fetch_file(&self, deadline: Duration) -> Result<fetch::Body, String> {
+        match self.get(FILE, deadline).await {
+            Got::Whole(body) if body.sha256 == self.file.sha256 => Ok(body),
+            Got::Whole(body) => Err(format!(
+                "{} bytes arrived as if they were the file, with SHA-256 {} instead of {}",
+                body.len,
+                hex(&body.sha256),
+                hex(&self.file.sha256)
+            )),
+            Got::Broken { received, why } => Err(format!(
+                "only {received} of {} bytes arrived: {why}",
+                self.file.len
+            )),
+        }
+    }
+
+    /// The sum of some counters over all processes of a party, as `sealway status` shows them.
+    pub(super) async fn counters(&self, home: &str, names: &[&str]) -> Result<u64, String> {
+        let ran = self
+            .program
+            .run(home, &["status"], SHORT)
+            .await
+            .map_err(said("status"))?;
+        let status: Value = serde_json::from_str(&ran.stdout)
+            .map_err(|_| format!("status of {home} printed no JSON: {}", ran.stderr.trim()))?;
+        let processes = status["processes"]
+            .as_array()
+            .ok_or("status names no processes")?;
+        let count = |name: &&str| -> u64 {
+            processes
+                .iter()
+                .filter_map(|process| process["counters"][*name].as_u64())
+                .sum()
+        };
+        Ok(names.iter().map(count).sum())
+    }
+
+    /// Waits until such a sum has reached `least`; the last sum seen.
+    pub(super) async fn counters_reach(
+        &self,
+        home: &str,
+        names: &[&str],
+        least: u64,
+        deadline: Duration,
+    ) -> Result<u64, String> {
+        let until = tokio::time::Instant::now() + deadline;
+        loop {
+            let sum = self.counters(home, names).await?;
+            if sum >= least || tokio::time::Instant::now() >= until {
+                return Ok(sum);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Ends the processes in order; whether each ended with exit code 0.
+    pub(super) async fn strike(self) -> (Vec<(&'static str, bool)>, Directory) {
+        let ended = vec![
+            ("inlet", self.inlet.end().await),
+            ("node", self.node.end().await),
+            ("relay", self.relay.end().await),
+        ];
+        (ended, self.directory)
+    }
+}
+
+fn needles(file: &PrivateFile) -> io::Result<Arc<Needles>> {
+    let requests = [
+        format!("GET {FILE} HTTP/1.1\r\nHost: "),
+        format!("GET {HELLO} HTTP/1.1\r\nHost: "),
+    ];
+    let mut texts: Vec<&[u8]> = requests.iter().map(String::as_bytes).collect();
+    texts.push(service::GREETING.as_bytes());
+    texts.push(b"Content-Type: application/octet-stream");
+    let mut source = File::open(&file.path)?;
+    Needles::from_file(&mut source, file.len, &texts).map(Arc::new)
+}
+
+/// The route through the relay that listens at (or behind) `relay`: to the outlet, or to the node's listener only.
+pub(super) fn route(relay: SocketAddr, outlet: bool) -> String {
+    let service = if outlet { OUTLET } else { "echo" };
+    format!(
+        "/ip4/{}/tcp/{}/service/forward_to_{ALIAS}/secure/api/service/{service}",
+        relay.ip(),
+        relay.port()
+    )
+}
+
+/// Starts the node beside the service.
+pub(super) fn start_node(
+    program: &Program,
+    via: &str,
+    service: SocketAddr,
+    client: &str,
+    kept: bool,
+) -> Result<Process, String> {
+    let outlet = format!("{OUTLET}={service}");
+    let arguments = [
+        "node", "--via", via, "--alias", ALIAS, "--outlet", &outlet, "--trust", client,
+    ];
+    program
+        .start("node", "node", &arguments, kept)
+        .map_err(said("the node"))
+}
+
+/// Starts an inlet.
+pub(super) fn start_inlet(
+    program: &Program,
+    home: &str,
+    label: &str,
+    to: &str,
+    expect: &str,
+    kept: bool,
+) -> Result<Process, String> {
+    let arguments = [
+        "inlet",
+        "--listen",
+        "127.0.0.1:0",
+        "--to",
+        to,
+        "--expect",
+        expect,
+    ];
+    program
+        .start(home, label, &arguments, kept)
+        .map_err(said("the inlet"))
+}
+
+/// Makes an identity in a party's home; its identifier.
+pub(super) async fn create_identity(program: &Program, home: &str) -> Result<String, String> {
+    let ran = program
+        .run(home, &["identity", "create"], SHORT)
+        .await
+        .map_err(said("identity create"))?;
+    let made: Value = serde_json::from_str(&ran.stdout).unwrap_or_default();
+    made["identifier"]
+        .as_str()
+        .map(str::to_owned)
+        .ok_or_else(|| format!("identity create failed: {}", ran.stderr.trim()))
+}
+
+/// The address in a process's next event of that name.
+pub(super) async fn address_of(process: &mut Process, event: &str) -> Result<SocketAddr, String> {
+    let event = process
+        .event(event, READY)
+        .await
+        .map_err(|error| error.to_string())?;
+    let address = event["address"].as_str().unwrap_or_default();
+    address
+        .parse()
+        .map_err(|_| format!("{address:?} is no address to connect to"))
+}
+
+/// Names what a failure was about.
+pub(super) fn said(what: &'static str) -> impl Fn(io::Error) -> String {
+    move |error| format!("{what}: {error}")
+}
+
+/// Lower-case hex.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
