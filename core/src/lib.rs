@@ -6,10 +6,15 @@
 #![warn(clippy::indexing_slicing)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 mod time;
 
+pub mod channel;
 pub mod crypto;
+pub mod identity;
+pub mod noise;
 pub mod wire;
 
-pub use time::UnixSeconds;
+pub use time::{Tick, UnixSeconds};

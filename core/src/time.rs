@@ -11,3 +11,8 @@ impl UnixSeconds {
         Self(self.0.saturating_add(seconds))
     }
 }
+
+/// Milliseconds of a monotonic clock with an arbitrary start, for deadlines and rates. Never signed
+/// and never sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tick(pub u64);

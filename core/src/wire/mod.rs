@@ -22,6 +22,7 @@ pub use error::{DecodeError, FrameTooLarge, ParseError};
 pub use frame::Frame;
 pub use multiaddr::{MAX_PROTOCOLS, MultiAddr, Protocol};
 pub use route::Route;
+pub(crate) use routing::read_route;
 pub use routing::{
     MAX_ONWARD_HOPS, MAX_RETURN_HOPS, RoutingMessage, encode_routing, routing_prefix_len,
     write_routing_prefix,
