@@ -15,6 +15,8 @@ pub mod channel;
 pub mod crypto;
 pub mod identity;
 pub mod noise;
+#[cfg(sealway_weaken)]
+pub mod weaken;
 pub mod wire;
 
 pub use time::{Tick, UnixSeconds};
