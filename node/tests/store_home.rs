@@ -1,5 +1,7 @@
 //! The home directory: what it creates, and what it refuses, by name and with a remedy.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod store_common;
 
 use std::fs;

@@ -5,15 +5,27 @@
 //! [`Pending`]: a future for nodes, [`Pending::wait`] for short commands; it answers after the
 //! commit that holds the request is on the disk.
 
+mod backup;
+mod channel_keys;
 mod clock;
 mod fault;
+mod histories;
+mod identities;
 mod name;
+mod peers;
+mod relay_names;
 mod schema;
 mod writer;
 
+pub use backup::{BACKUP_PREFIX, Backup, BackupError};
+pub use channel_keys::{ChannelKey, ChannelKeys};
 pub use clock::Clock;
 pub use fault::StoreFault;
+pub use histories::{Histories, HistoryError};
+pub use identities::{Identities, IdentityStoreError, StoredIdentity};
 pub use name::{MAX_NAME, Name, NameError};
+pub use peers::{Direction, MAX_RESOURCE, Peer, PeerError, Peers, Pin, PinOrigin, Resource};
+pub use relay_names::{MAX_ALIAS, RelayName, RelayNameError, RelayNames, RelayQuota};
 pub use writer::Pending;
 
 pub(crate) use fault::{BUSY_TIMEOUT, name_full_disk};
@@ -23,6 +35,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OpenFlags};
+use sealway_core::UnixSeconds;
+use sealway_core::crypto::CryptoRng;
 
 use clock::WallClock;
 use writer::{After, Writer};
@@ -60,6 +74,42 @@ impl Store {
     #[must_use]
     pub const fn clock(&self) -> Clock<'_> {
         Clock::new(self)
+    }
+
+    /// Our own identities.
+    #[must_use]
+    pub const fn identities(&self) -> Identities<'_> {
+        Identities::new(self)
+    }
+
+    /// The keys that our identities show in handshakes.
+    #[must_use]
+    pub const fn channel_keys(&self) -> ChannelKeys<'_> {
+        ChannelKeys::new(self)
+    }
+
+    /// Peers and pins.
+    #[must_use]
+    pub const fn peers(&self) -> Peers<'_> {
+        Peers::new(self)
+    }
+
+    /// What is known of the histories of others.
+    #[must_use]
+    pub const fn histories(&self) -> Histories<'_> {
+        Histories::new(self)
+    }
+
+    /// The aliases of our relay.
+    #[must_use]
+    pub const fn relay_names(&self) -> RelayNames<'_> {
+        RelayNames::new(self)
+    }
+
+    /// How many transactions this process has committed. Requests that wait together share one.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.inner.writer.commits()
     }
 
     pub(crate) fn wall_clock(&self) -> &WallClock {
@@ -105,4 +155,19 @@ pub(crate) fn connect(file: &Path) -> rusqlite::Result<Connection> {
          PRAGMA trusted_schema = OFF;",
     )?;
     Ok(connection)
+}
+
+/// The operating system's randomness.
+pub(crate) fn rng() -> impl CryptoRng {
+    getrandom::rand_core::UnwrapErr(getrandom::SysRng)
+}
+
+/// A time for a column. SQLite's integers are signed; times beyond them are as good as for ever.
+fn to_column(time: UnixSeconds) -> i64 {
+    i64::try_from(time.0).unwrap_or(i64::MAX)
+}
+
+/// A time from a column.
+fn seconds(column: i64) -> UnixSeconds {
+    UnixSeconds(u64::try_from(column).unwrap_or(0))
 }

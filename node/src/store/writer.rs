@@ -7,6 +7,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, JoinHandle, Thread};
 
@@ -44,14 +45,14 @@ pub struct Pending<T, E> {
 #[derive(Debug)]
 enum State<T, E> {
     Waiting(oneshot::Receiver<Result<T, E>>),
-    Refused(Option<E>),
+    Ready(Option<Result<T, E>>),
 }
 
 impl<T, E: From<StoreFault>> Pending<T, E> {
     /// An answer that is known without asking.
-    pub(crate) fn refused(error: E) -> Self {
+    pub(crate) const fn ready(answer: Result<T, E>) -> Self {
         Self {
-            state: State::Refused(Some(error)),
+            state: State::Ready(Some(answer)),
         }
     }
 
@@ -82,9 +83,11 @@ impl<T, E: From<StoreFault>> Future for Pending<T, E> {
             State::Waiting(answer) => Pin::new(answer)
                 .poll(context)
                 .map(|answer| answer.unwrap_or_else(|_| Err(StoreFault::Closed.into()))),
-            State::Refused(error) => Poll::Ready(Err(error
-                .take()
-                .unwrap_or_else(|| StoreFault::Closed.into()))),
+            State::Ready(answer) => Poll::Ready(
+                answer
+                    .take()
+                    .unwrap_or_else(|| Err(StoreFault::Closed.into())),
+            ),
         }
     }
 }
@@ -148,22 +151,31 @@ where
 pub(crate) struct Writer {
     requests: Option<mpsc::Sender<Box<dyn Job>>>,
     thread: Option<JoinHandle<()>>,
+    commits: Arc<AtomicU64>,
 }
 
 impl Writer {
     /// Starts the thread on a connection that is its own.
     pub(crate) fn start(connection: Connection, clock: Arc<WallClock>) -> Result<Self, StoreFault> {
         let (requests, incoming) = mpsc::channel(QUEUE);
+        let commits = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&commits);
         let thread = thread::Builder::new()
             .name("sealway-store".to_owned())
-            .spawn(move || write_all(connection, incoming, &clock))
+            .spawn(move || write_all(connection, incoming, &clock, &counter))
             .map_err(|error| StoreFault::Io {
                 detail: format!("no thread for the writer: {error}"),
             })?;
         Ok(Self {
             requests: Some(requests),
             thread: Some(thread),
+            commits,
         })
+    }
+
+    /// How many transactions were committed.
+    pub(crate) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
     }
 
     /// Has `work` done inside a transaction, together with other requests.
@@ -189,9 +201,9 @@ impl Writer {
                 state: State::Waiting(waiting),
             },
             Some(Err(mpsc::error::TrySendError::Full(_))) => {
-                Pending::refused(StoreFault::Overloaded { waiting: QUEUE }.into())
+                Pending::ready(Err(StoreFault::Overloaded { waiting: QUEUE }.into()))
             }
-            _ => Pending::refused(StoreFault::Closed.into()),
+            _ => Pending::ready(Err(StoreFault::Closed.into())),
         }
     }
 }
@@ -212,14 +224,18 @@ fn write_all(
     mut connection: Connection,
     mut incoming: mpsc::Receiver<Box<dyn Job>>,
     clock: &WallClock,
+    commits: &AtomicU64,
 ) {
     let mut group: Vec<Box<dyn Job>> = Vec::with_capacity(GROUP);
     while let Some(first) = incoming.blocking_recv() {
         group.push(first);
         let ended = write_group(&mut connection, &mut incoming, &mut group, clock)
             .map_err(|fault| name_full_disk(fault, connection.path()));
-        if let Err(fault) = &ended {
-            tracing::warn!(requests = group.len(), %fault, "nothing of a group was stored");
+        match &ended {
+            Ok(()) => drop(commits.fetch_add(1, Ordering::Relaxed)),
+            Err(fault) => {
+                tracing::warn!(requests = group.len(), %fault, "nothing of a group was stored");
+            }
         }
         let after = group
             .iter()
@@ -287,5 +303,120 @@ fn truncate_log(connection: &Connection) {
         Ok(0i64) => {}
         Ok(_) => tracing::debug!("the write-ahead log is in use and was not emptied"),
         Err(error) => tracing::debug!(%error, "the write-ahead log was not emptied"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::home::Home;
+    use std::sync::mpsc as std_mpsc;
+
+    fn put(home: &Home, key: i64) -> Pending<(), StoreFault> {
+        home.write(After::Nothing, move |transaction| {
+            transaction.execute("INSERT INTO settings VALUES (?1, 'x')", [key.to_string()])?;
+            Ok(())
+        })
+    }
+
+    fn count(home: &Home) -> i64 {
+        home.read()
+            .query_row(
+                "SELECT count(*) FROM settings WHERE value = 'x'",
+                [],
+                |row| row.get(0),
+            )
+            .unwrap()
+    }
+
+    /// Keeps the writer inside a request until the sender is used.
+    fn hold(home: &Home) -> (std_mpsc::Sender<()>, Pending<(), StoreFault>) {
+        let (release, held) = std_mpsc::channel();
+        let (inside, began) = std_mpsc::channel();
+        let pending = home.write(After::Nothing, move |_| {
+            inside.send(()).unwrap();
+            held.recv().unwrap();
+            Ok(())
+        });
+        began.recv().unwrap();
+        (release, pending)
+    }
+
+    #[test]
+    fn requests_that_wait_share_a_commit_and_are_acknowledged_after_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::open(directory.path().join("home")).unwrap();
+        let before = home.commits();
+        let (release, held) = hold(&home);
+        let mut pending: Vec<_> = (0..GROUP as i64 - 1).map(|key| put(&home, key)).collect();
+        let mut context = Context::from_waker(Waker::noop());
+        for one in &mut pending {
+            assert!(Pin::new(one).poll(&mut context).is_pending());
+        }
+        assert_eq!(count(&home), 0);
+        release.send(()).unwrap();
+        held.wait().unwrap();
+        for one in pending {
+            one.wait().unwrap();
+        }
+        assert_eq!(count(&home), GROUP as i64 - 1);
+        assert_eq!(home.commits() - before, 1);
+    }
+
+    #[test]
+    fn a_request_that_fails_leaves_its_group_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::open(directory.path().join("home")).unwrap();
+        let (release, held) = hold(&home);
+        let good = put(&home, 1);
+        let half: Pending<(), StoreFault> = home.write(After::Nothing, |transaction| {
+            transaction.execute("INSERT INTO settings VALUES ('half', 'x')", [])?;
+            transaction.execute("INSERT INTO settings VALUES ('1', 'x')", [])?;
+            Ok(())
+        });
+        let after = put(&home, 2);
+        release.send(()).unwrap();
+        held.wait().unwrap();
+        good.wait().unwrap();
+        half.wait().unwrap_err();
+        after.wait().unwrap();
+        assert_eq!(count(&home), 2, "nothing of the failed one is left");
+    }
+
+    #[test]
+    fn requests_beyond_the_bound_are_refused_by_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::open(directory.path().join("home")).unwrap();
+        let (release, held) = hold(&home);
+        let waiting: Vec<_> = (0..QUEUE as i64).map(|key| put(&home, key)).collect();
+        let refused = put(&home, -1).wait().unwrap_err();
+        assert_eq!(refused, StoreFault::Overloaded { waiting: QUEUE });
+        release.send(()).unwrap();
+        held.wait().unwrap();
+        for one in waiting {
+            one.wait().unwrap();
+        }
+        assert_eq!(count(&home), QUEUE as i64);
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_stored_before_the_store_closes() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("home");
+        let home = Home::open(&path).unwrap();
+        for key in 0..100 {
+            drop(put(&home, key));
+        }
+        drop(home);
+        assert_eq!(count(&Home::open(&path).unwrap()), 100);
+    }
+
+    #[tokio::test]
+    async fn an_answer_can_be_awaited_and_waited_for_inside_a_runtime() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::open(directory.path().join("home")).unwrap();
+        put(&home, 1).await.unwrap();
+        put(&home, 2).wait().unwrap();
+        assert_eq!(count(&home), 2);
     }
 }
