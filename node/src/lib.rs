@@ -1,4 +1,5 @@
 //! Sealway for applications.
 
 pub mod home;
+pub mod keys;
 pub mod store;
