@@ -12,9 +12,12 @@ extern crate std;
 mod time;
 
 pub mod channel;
+pub mod control;
 pub mod crypto;
 pub mod identity;
 pub mod noise;
+pub mod portal;
+pub mod relay;
 #[cfg(sealway_weaken)]
 pub mod weaken;
 pub mod wire;

@@ -495,6 +495,12 @@ impl Sink for alloc::vec::Vec<u8> {
     }
 }
 
+impl Sink for &mut alloc::vec::Vec<u8> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
 /// Fills a slice from its front; what does not fit is left out, which the length shows.
 impl Sink for &mut [u8] {
     fn put(&mut self, bytes: &[u8]) {
