@@ -49,8 +49,14 @@ impl<T> InOrder<T> {
     /// Expects nonce 0 first and holds at most `max_bytes` bytes.
     #[must_use]
     pub const fn new(max_bytes: usize) -> Self {
+        Self::starting_at(0, max_bytes)
+    }
+
+    /// As [`InOrder::new`], on a channel that has run for a while: expects nonce `next` first.
+    #[must_use]
+    pub const fn starting_at(next: u64, max_bytes: usize) -> Self {
         Self {
-            next: 0,
+            next,
             held: BTreeMap::new(),
             held_bytes: 0,
             max_bytes,
