@@ -1,0 +1,45 @@
+//! What a node tells its application.
+
+use sealway_core::identity::Identifier;
+
+/// Something that happened in a node.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A transport listens.
+    Listening {
+        /// The transport's name.
+        transport: &'static str,
+        /// The bound address.
+        address: String,
+    },
+    /// An inlet accepts connections, and its path to the outlet stands.
+    Ready {
+        /// The inlet's bound address.
+        address: String,
+    },
+    /// A relay accepted our registration: we are reachable under this address there.
+    Registered {
+        /// The relay, for people.
+        relay: String,
+        /// The address in the relay's node.
+        address: String,
+    },
+    /// A peer completed a secure channel and may reach something here.
+    Peer {
+        /// The authenticated peer.
+        identifier: Identifier,
+    },
+    /// A path is gone and is being rebuilt.
+    Lost {
+        /// What was lost, for people.
+        what: String,
+        /// Why.
+        why: String,
+    },
+    /// Something was refused.
+    Refused {
+        /// Why, with the names that a local operator needs.
+        why: String,
+    },
+}

@@ -1,0 +1,111 @@
+//! A worker's bounded queue.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::mpsc;
+
+use crate::counters::Count;
+use crate::message::Message;
+use crate::room::{Reservoir, Room};
+use crate::router::{Bottleneck, NoRoom, Step};
+
+/// Bound of a mailbox unless its worker asks for another: 1 MiB of payloads, each charged with 256 bytes more.
+/// At the bound a local sender waits, and a message from outside is dropped and counted.
+pub(crate) const DEFAULT_BOUND: u32 = 1 << 20;
+
+struct Shared {
+    reservoir: Reservoir,
+    taken: AtomicU64,
+}
+
+impl Bottleneck for Shared {
+    fn reservoir(&self) -> &Reservoir {
+        &self.reservoir
+    }
+
+    fn progress(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    fn give_up(&self, _reason: Count) {}
+
+    fn may_pause(&self) -> bool {
+        false
+    }
+}
+
+/// The sending half.
+#[derive(Clone)]
+pub(crate) struct MailboxSender {
+    // Unbounded by count because the reservoir bounds it by bytes.
+    queue: mpsc::UnboundedSender<Message>,
+    shared: Arc<Shared>,
+}
+
+/// The receiving half. Dropping it closes the mailbox.
+pub(crate) struct Mailbox {
+    queue: mpsc::UnboundedReceiver<Message>,
+    shared: Arc<Shared>,
+}
+
+/// A mailbox of at most `bound_bytes`.
+pub(crate) fn mailbox(bound_bytes: u32) -> (MailboxSender, Mailbox) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let shared = Arc::new(Shared {
+        reservoir: Reservoir::new(bound_bytes),
+        taken: AtomicU64::new(0),
+    });
+    (
+        MailboxSender {
+            queue: sender,
+            shared: Arc::clone(&shared),
+        },
+        Mailbox {
+            queue: receiver,
+            shared,
+        },
+    )
+}
+
+impl MailboxSender {
+    pub(crate) fn push(&self, mut message: Message) -> Step {
+        let cost = message.cost();
+        let Some(room) = self.shared.reservoir.claim(&mut message.room, cost) else {
+            if self.shared.reservoir.is_closed() {
+                return Step::Refused(Count::UnknownAddress);
+            }
+            return Step::Full(message, Arc::clone(&self.shared) as Arc<dyn Bottleneck>);
+        };
+        message.room = room;
+        match self.queue.send(message) {
+            Ok(()) => Step::Done,
+            Err(_) => Step::Refused(Count::UnknownAddress),
+        }
+    }
+
+    pub(crate) fn reserve(&self, len: usize) -> Result<Room, NoRoom> {
+        match self.shared.reservoir.try_reserve(len) {
+            Some(room) => Ok(room),
+            None if self.shared.reservoir.is_closed() => Err(NoRoom::Gone),
+            None => Err(NoRoom::Full(Arc::clone(&self.shared) as Arc<dyn Bottleneck>)),
+        }
+    }
+}
+
+impl Mailbox {
+    /// The next message; `None` once the address is gone and the queue is empty.
+    pub(crate) async fn next(&mut self) -> Option<Message> {
+        let mut message = self.queue.recv().await?;
+        // Taken out of the queue: its room is free for the next one.
+        message.room = Room::default();
+        self.shared.taken.fetch_add(1, Ordering::Relaxed);
+        Some(message)
+    }
+}
+
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        self.shared.reservoir.close();
+    }
+}

@@ -1,0 +1,527 @@
+//! The node: everything that runs in one process under one identity.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use sealway_core::channel::LocalParty;
+use sealway_core::crypto::{DhSecret, KeyType, SigningKey};
+use sealway_core::identity::{Attestation, Identity, PurposeKey};
+use sealway_core::wire::{Address, AddressType, Route};
+use sealway_core::{Tick, UnixSeconds};
+use tokio::sync::{Notify, broadcast, watch};
+use tokio::time::Instant;
+
+use crate::channel::ChannelShared;
+use crate::channel::histories::Histories;
+use crate::counters::{Count, Counters};
+use crate::event::Event;
+use crate::exposure::Exposure;
+use crate::message::Message;
+use crate::router::{Endpoint, Flushes, Hop, Router, Target, Undelivered};
+use crate::transport::tcp::Tcp;
+use crate::transport::unix::Unix;
+use crate::transport::{self, Egress, Ingress, Link, Listening, Transport, TransportError};
+
+/// Why a message of a local sender did not go.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// Nobody is at the address.
+    #[error("nobody is at {0} in this node")]
+    UnknownAddress(String),
+    /// The connection or channel that the route begins with is gone.
+    #[error("the connection to {0} is gone")]
+    Gone(String),
+    /// Refused for the reason that the counter of this name counts.
+    #[error("refused: {0}")]
+    Refused(&'static str),
+    /// A connection that the route names could not be opened.
+    #[error("{0}")]
+    Transport(String),
+    /// The node is shut down.
+    #[error("the node is shut down")]
+    ShutDown,
+}
+
+/// Why an address could not be taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the address {0} is in use in this node")]
+pub struct AddressInUse(pub String);
+
+/// A node. Cheap to clone; all clones are the same node.
+#[derive(Clone)]
+pub struct Node(Arc<Shared>);
+
+pub(crate) struct Shared {
+    pub(crate) router: Router,
+    pub(crate) histories: Histories,
+    transports: Vec<Arc<dyn Transport>>,
+    links: Mutex<HashMap<Address, Link>>,
+    pub(crate) channels: Mutex<HashMap<Address, Arc<ChannelShared>>>,
+    party: RwLock<Option<Arc<LocalParty>>>,
+    events: broadcast::Sender<Event>,
+    listeners: Mutex<Vec<Listening>>,
+    down: watch::Sender<bool>,
+    tasks: AtomicUsize,
+    idle: Notify,
+    max_connections: usize,
+    started: Instant,
+}
+
+/// Builds a [`Node`].
+pub struct NodeBuilder {
+    party: Option<Arc<LocalParty>>,
+    transports: Vec<Arc<dyn Transport>>,
+    histories: Histories,
+    max_connections: usize,
+}
+
+/// Connections that a node accepts at the most, unless told otherwise.
+const MAX_CONNECTIONS: usize = 16_384;
+/// Events that a slow listener may be behind: 256, some 64 KiB; older ones are lost to it.
+const EVENTS: usize = 256;
+
+impl NodeBuilder {
+    /// The identity under which the node opens and accepts secure channels.
+    #[must_use]
+    pub fn identity(mut self, party: Arc<LocalParty>) -> Self {
+        self.party = Some(party);
+        self
+    }
+
+    /// An identity made for this node alone, which is gone with it: for clients that nobody needs to recognise, and
+    /// for examples.
+    #[must_use]
+    pub fn ephemeral_identity(self) -> Self {
+        self.identity(Arc::new(ephemeral_party()))
+    }
+
+    /// Adds a transport of your own. TCP and Unix sockets are always there.
+    #[must_use]
+    pub fn transport(mut self, transport: Arc<dyn Transport>) -> Self {
+        self.transports.push(transport);
+        self
+    }
+
+    /// What is known about peers' histories, and where new knowledge goes.
+    #[must_use]
+    pub fn histories(mut self, histories: Histories) -> Self {
+        self.histories = histories;
+        self
+    }
+
+    /// The most transport connections accepted at a time.
+    #[must_use]
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.max_connections = connections;
+        self
+    }
+
+    /// Starts the node on the present tokio runtime. Nothing is reachable yet.
+    #[must_use]
+    pub fn start(self) -> Node {
+        let mut transports = self.transports;
+        transports.push(Arc::new(Tcp));
+        transports.push(Arc::new(Unix));
+        let shared = Arc::new(Shared {
+            router: Router::new(Arc::default()),
+            histories: self.histories,
+            transports,
+            links: Mutex::default(),
+            channels: Mutex::default(),
+            party: RwLock::new(self.party),
+            events: broadcast::Sender::new(EVENTS),
+            listeners: Mutex::default(),
+            down: watch::Sender::new(false),
+            tasks: AtomicUsize::new(0),
+            idle: Notify::new(),
+            max_connections: self.max_connections,
+            started: Instant::now(),
+        });
+        crate::channel::watch::start(&shared);
+        Node(shared)
+    }
+}
+
+impl Node {
+    /// A node with no identity, TCP and Unix sockets, nothing exposed.
+    #[must_use]
+    pub fn builder() -> NodeBuilder {
+        NodeBuilder {
+            party: None,
+            transports: Vec::new(),
+            histories: Histories::default(),
+            max_connections: MAX_CONNECTIONS,
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.0
+    }
+
+    /// What this node counted.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.0.router.counters
+    }
+
+    /// What happens from now on.
+    #[must_use]
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.0.events.subscribe()
+    }
+
+    /// The identity of this node, if it has one.
+    #[must_use]
+    pub fn party(&self) -> Option<Arc<LocalParty>> {
+        self.0.party()
+    }
+
+    /// Replaces the identity, after a rotation: channels opened from now on present the new one.
+    pub fn set_identity(&self, party: Arc<LocalParty>) {
+        *self.0.party.write().unwrap_or_else(PoisonError::into_inner) = Some(party);
+    }
+
+    /// Listens at `tcp:HOST:PORT`, `unix:PATH` or an address of a transport of yours; `HOST:PORT` alone means TCP.
+    ///
+    /// # Errors
+    /// [`TransportError`] with the address and what is wrong.
+    pub async fn listen(&self, address: &str) -> Result<Listening, TransportError> {
+        let (transport, address) = self.0.transport_of(address)?;
+        let listening = transport.listen(self, address).await?;
+        lock(&self.0.listeners).push(listening.clone());
+        self.0.emit(Event::Listening {
+            transport: listening.transport,
+            address: listening.address.clone(),
+        });
+        Ok(listening)
+    }
+
+    /// Connects to `tcp:HOST:PORT`, `unix:PATH` or an address of a transport of yours; `HOST:PORT` alone means TCP.
+    ///
+    /// # Errors
+    /// [`TransportError`] when nobody is there.
+    pub async fn connect(&self, address: &str) -> Result<Link, TransportError> {
+        let (transport, address) = self.0.transport_of(address)?;
+        transport.connect(self, address).await
+    }
+
+    /// Attaches a connection of a transport of your own: what the node sends goes into `egress`, what arrives is
+    /// handed to the returned [`Ingress`]. `peer` names the other end for people.
+    #[must_use]
+    pub fn attach(
+        &self,
+        transport: &'static str,
+        peer: String,
+        egress: Arc<dyn Egress>,
+    ) -> (Link, Ingress) {
+        transport::attach(&self.0, transport, peer, egress)
+    }
+
+    /// Delivers a message of this node, waiting for room where its local path ends.
+    ///
+    /// A route may begin with an address to connect to, such as `1#127.0.0.1:4000`: it is replaced by a connection.
+    ///
+    /// # Errors
+    /// [`SendError`] when it cannot go.
+    pub async fn send(&self, mut message: Message) -> Result<(), SendError> {
+        message.onward = self.resolved(message.onward).await?;
+        self.0.send(message).await
+    }
+
+    /// The route with a connection in place of an address to connect to.
+    pub(crate) async fn resolved(&self, mut route: Route) -> Result<Route, SendError> {
+        if let Some(first) = route.first().filter(|first| !first.is_local()) {
+            let link = self.0.dial(first).await?;
+            route.pop_front();
+            route.push_front(link);
+        }
+        Ok(route)
+    }
+
+    /// Addresses in use in this node.
+    #[must_use]
+    pub fn addresses(&self) -> usize {
+        self.0.router.len()
+    }
+
+    /// Transport connections that are open.
+    #[must_use]
+    pub fn links(&self) -> Vec<Link> {
+        lock(&self.0.links).values().cloned().collect()
+    }
+
+    /// Stops accepting, closes channels (their peers are told), connections and workers, and waits until every task
+    /// has ended, at most for `deadline`.
+    pub async fn shutdown(&self, deadline: Duration) {
+        for listening in lock(&self.0.listeners).drain(..) {
+            listening.close();
+        }
+        let channels: Vec<_> = lock(&self.0.channels).values().cloned().collect();
+        for channel in channels {
+            channel.close(&self.0, crate::channel::CloseReason::Local, true);
+        }
+        self.0.down.send_replace(true);
+        let links: Vec<_> = lock(&self.0.links).drain().map(|(_, link)| link).collect();
+        for link in links {
+            link.close();
+        }
+        self.0.router.clear();
+        let ended = async {
+            loop {
+                let notified = self.0.idle.notified();
+                if self.0.tasks.load(Ordering::Acquire) == 0 {
+                    return;
+                }
+                notified.await;
+            }
+        };
+        if tokio::time::timeout(deadline, ended).await.is_err() {
+            tracing::warn!("shutdown deadline passed with tasks still running");
+        }
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // The guarded values are plain collections that are valid between any two statements.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The time now. Before 1970, where no clock should be, it is 0.
+pub(crate) fn unix_now() -> UnixSeconds {
+    UnixSeconds(
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs()),
+    )
+}
+
+struct TaskGuard(Arc<Shared>);
+
+impl Drop for TaskGuard {
+    fn drop(&mut self) {
+        if self.0.tasks.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.idle.notify_waiters();
+        }
+    }
+}
+
+impl Shared {
+    /// Runs a task until it ends or the node shuts down.
+    pub(crate) fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.fetch_add(1, Ordering::AcqRel);
+        let guard = TaskGuard(Arc::clone(self));
+        let mut down = self.down.subscribe();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = task => {}
+                _ = down.wait_for(|down| *down) => {}
+            }
+            drop(guard);
+        });
+    }
+
+    pub(crate) fn tick(&self) -> Tick {
+        Tick(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    pub(crate) fn party(&self) -> Option<Arc<LocalParty>> {
+        self.party
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn emit(&self, event: Event) {
+        tracing::info!(?event);
+        // No receiver is no error.
+        let _ = self.events.send(event);
+    }
+
+    pub(crate) fn is_down(&self) -> bool {
+        *self.down.borrow()
+    }
+
+    /// An address that nobody can guess: 64 random bits in 11 characters.
+    pub(crate) fn fresh_address(&self) -> Address {
+        const ALPHABET: &[u8; 64] =
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        loop {
+            let mut random = [0_u8; 11];
+            getrandom::fill(&mut random).expect("the operating system gives random bytes");
+            let address = Address::local(random.map(|byte| ALPHABET[usize::from(byte & 63)]));
+            if self.router.get(&address).is_none() {
+                return address;
+            }
+        }
+    }
+
+    fn transport_of<'a>(
+        &self,
+        address: &'a str,
+    ) -> Result<(Arc<dyn Transport>, &'a str), TransportError> {
+        if self.is_down() {
+            return Err(TransportError::ShutDown);
+        }
+        let named = address.split_once(':').and_then(|(name, rest)| {
+            self.transports
+                .iter()
+                .find(|transport| transport.name() == name)
+                .map(|transport| (transport, rest))
+        });
+        if let Some((transport, rest)) = named {
+            return Ok((Arc::clone(transport), rest));
+        }
+        let tcp = self
+            .transports
+            .iter()
+            .find(|transport| transport.address_type() == AddressType::TCP);
+        let tcp = tcp.ok_or_else(|| TransportError::Unknown(address.to_owned()))?;
+        Ok((Arc::clone(tcp), address))
+    }
+
+    /// Replaces an external address of a local sender's route by a connection, which is opened if there is none.
+    async fn dial(self: &Arc<Self>, external: &Address) -> Result<Address, SendError> {
+        let transport = self
+            .transports
+            .iter()
+            .find(|transport| transport.address_type() == external.kind());
+        let Some(transport) = transport else {
+            return Err(SendError::UnknownAddress(external.to_string()));
+        };
+        let peer = String::from_utf8_lossy(external.value()).into_owned();
+        let known = lock(&self.links)
+            .values()
+            .find(|link| !link.is_closed() && link.peer() == peer)
+            .cloned();
+        let link = match known {
+            Some(link) => link,
+            None => {
+                let node = Node(Arc::clone(self));
+                transport
+                    .connect(&node, &peer)
+                    .await
+                    .map_err(|error| SendError::Transport(error.to_string()))?
+            }
+        };
+        Ok(link.address().clone())
+    }
+
+    pub(crate) fn admits_connection(&self) -> bool {
+        let admitted = !self.is_down() && lock(&self.links).len() < self.max_connections;
+        if !admitted {
+            self.router.counters.one(Count::ConnectionsRefused);
+        }
+        admitted
+    }
+
+    pub(crate) fn link_began(&self, address: &Address, link: Link, hop: Arc<dyn Hop>) {
+        lock(&self.links).insert(address.clone(), link);
+        self.router.insert(
+            address.clone(),
+            Endpoint {
+                exposure: Exposure::local(),
+                target: Target::Hop(hop),
+            },
+        );
+        if self.is_down() {
+            self.link_ended(address);
+        }
+    }
+
+    /// Whether messages to `address` leave this node: it is a connection or a channel.
+    pub(crate) fn is_way_out(&self, address: &Address) -> bool {
+        lock(&self.links).contains_key(address) || lock(&self.channels).contains_key(address)
+    }
+
+    /// A connection is gone: so are the grants it had and, for now, the channels it carried.
+    pub(crate) fn link_ended(self: &Shared, address: &Address) {
+        lock(&self.links).remove(address);
+        self.forget(address);
+        crate::channel::carrier_lost(self, address);
+    }
+
+    /// Takes an address out of use, with the grants between it and others.
+    pub(crate) fn forget(&self, address: &Address) {
+        let Some(endpoint) = self.router.remove(address) else {
+            return;
+        };
+        // Grants are mutual, so the list of those who may send here names those where we may send.
+        for other in endpoint.exposure.take_sources() {
+            if let Some(other) = self.router.get(&other) {
+                other.exposure.revoke(address);
+            }
+        }
+    }
+
+    /// Lets what comes by `one` reach `other`, and the other way round: a relay joins the two.
+    pub(crate) fn join(&self, one: &Address, other: &Address) {
+        let (Some(first), Some(second)) = (self.router.get(one), self.router.get(other)) else {
+            return;
+        };
+        first.exposure.grant(other.clone());
+        second.exposure.grant(one.clone());
+    }
+
+    /// Delivers a message of this node, waiting for room.
+    pub(crate) async fn send(&self, message: Message) -> Result<(), SendError> {
+        let named = message
+            .onward
+            .first()
+            .map_or_else(String::new, ToString::to_string);
+        let mut queue = std::collections::VecDeque::from([message]);
+        let mut flushes = Flushes::default();
+        let mut outcome = Ok(());
+        while let Some(message) = queue.pop_front() {
+            match self.router.deliver(message, &mut flushes) {
+                Ok(()) => {}
+                Err(Undelivered::Refused(reason)) => outcome = Err(refusal(reason, &named)),
+                Err(Undelivered::Full(held, at)) => {
+                    flushes.run();
+                    let cost = held.first().map_or(0, Message::cost);
+                    for message in held.into_iter().rev() {
+                        queue.push_front(message);
+                    }
+                    if at.reservoir().reserve(cost).await.is_none() && self.is_down() {
+                        return Err(SendError::ShutDown);
+                    }
+                }
+            }
+        }
+        flushes.run();
+        outcome
+    }
+
+    /// Delivers a message of this node if there is room now; otherwise it is lost, and the caller knows.
+    pub(crate) fn send_now(&self, message: Message, flushes: &mut Flushes) -> bool {
+        self.router.deliver(message, flushes).is_ok()
+    }
+}
+
+fn refusal(reason: Count, named: &str) -> SendError {
+    match reason {
+        Count::UnknownAddress => SendError::UnknownAddress(named.to_owned()),
+        Count::TransportGone => SendError::Gone(named.to_owned()),
+        other => SendError::Refused(other.name()),
+    }
+}
+
+/// A new identity with a static key, kept nowhere.
+fn ephemeral_party() -> LocalParty {
+    let now = unix_now();
+    let signer = SigningKey::generate(KeyType::Ed25519, &mut crate::keys_rng());
+    let static_key = DhSecret::generate(&mut crate::keys_rng());
+    let identity = Identity::create(&signer, now);
+    let key = PurposeKey::SecureChannel(static_key.public());
+    let attestation =
+        Attestation::issue(&signer, &identity, key, now).expect("the key is the identity's own");
+    LocalParty::new(&identity, &attestation, static_key, &[]).expect("the parts belong together")
+}
+
+/// A route of one local address.
+pub(crate) fn route_to(address: &Address) -> Route {
+    std::iter::once(address.clone()).collect()
+}
