@@ -1,0 +1,308 @@
+//! A byte-stream socket and its write queue, for connections between nodes and for the sockets of portals.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::net::Shutdown;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::BufMut;
+use sealway_core::wire::Frame;
+use socket2::SockRef;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::Notify;
+
+use crate::room::{Reservoir, Room};
+
+/// The two kinds of stream sockets.
+pub(crate) enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Socket {
+    pub(crate) fn try_read(&self, mut into: impl BufMut) -> io::Result<usize> {
+        match self {
+            Socket::Tcp(stream) => stream.try_read_buf(&mut into),
+            Socket::Unix(stream) => stream.try_read_buf(&mut into),
+        }
+    }
+
+    fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Socket::Tcp(stream) => stream.try_write_vectored(slices),
+            Socket::Unix(stream) => stream.try_write_vectored(slices),
+        }
+    }
+
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        match self {
+            Socket::Tcp(stream) => stream.readable().await,
+            Socket::Unix(stream) => stream.readable().await,
+        }
+    }
+
+    async fn writable(&self) -> io::Result<()> {
+        match self {
+            Socket::Tcp(stream) => stream.writable().await,
+            Socket::Unix(stream) => stream.writable().await,
+        }
+    }
+
+    fn with<T>(&self, act: impl FnOnce(SockRef<'_>) -> T) -> T {
+        match self {
+            Socket::Tcp(stream) => act(SockRef::from(stream)),
+            Socket::Unix(stream) => act(SockRef::from(stream)),
+        }
+    }
+
+    /// Ends both directions at once. On TCP with `reset` the other end sees RST.
+    fn end(&self, reset: bool) {
+        self.with(|socket| {
+            if reset && matches!(self, Socket::Tcp(_)) {
+                // Linger 0 makes the close that follows the last drop a reset.
+                let _ = socket.set_linger(Some(Duration::ZERO));
+                // The read side alone wakes the reader without sending anything.
+                let _ = socket.shutdown(Shutdown::Read);
+            } else {
+                let _ = socket.shutdown(Shutdown::Both);
+            }
+        });
+    }
+}
+
+/// Sets what every TCP socket of ours has: NODELAY (batching is explicit) and keepalive after 30 s.
+pub(crate) fn prepare_tcp(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let keepalive = socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(30))
+        .with_interval(Duration::from_secs(10))
+        .with_retries(3);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// Open.
+    No,
+    /// FIN once everything has been written.
+    Finish,
+    /// FIN was sent.
+    Finished,
+    /// Closed, at once.
+    Closed,
+}
+
+struct Queue {
+    frames: VecDeque<(Frame, Room)>,
+    /// Bytes of the first frame that are written already.
+    skip: usize,
+    /// Somebody writes at present, with the lock released.
+    writing: bool,
+    ending: Ending,
+}
+
+/// A socket with a bounded write queue: whoever finds it idle writes, else its task goes on.
+pub(crate) struct SocketWriter {
+    socket: Socket,
+    queue: Mutex<Queue>,
+    reservoir: Reservoir,
+    blocked: Notify,
+    written: AtomicU64,
+    failed: AtomicBool,
+}
+
+/// Frames in one vectored write.
+const BATCH: usize = 64;
+
+impl SocketWriter {
+    /// `bound_bytes`: the most that waits here; what is at the bound waits where it came from.
+    pub(crate) fn new(socket: Socket, bound_bytes: u32) -> Arc<Self> {
+        Arc::new(Self {
+            socket,
+            queue: Mutex::new(Queue {
+                frames: VecDeque::new(),
+                skip: 0,
+                writing: false,
+                ending: Ending::No,
+            }),
+            reservoir: Reservoir::new(bound_bytes),
+            blocked: Notify::new(),
+            written: AtomicU64::new(0),
+            failed: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    pub(crate) fn reservoir(&self) -> &Reservoir {
+        &self.reservoir
+    }
+
+    pub(crate) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// Whether a write failed: the other end is gone.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enqueues; `room` was reserved in [`SocketWriter::reservoir`].
+    pub(crate) fn enqueue(&self, frame: Frame, room: Room) {
+        let mut queue = self.lock();
+        if queue.ending == Ending::No && !frame.is_empty() {
+            queue.frames.push_back((frame, room));
+        }
+    }
+
+    /// Writes as much as the socket takes now.
+    pub(crate) fn flush(&self) {
+        let mut queue = self.lock();
+        if queue.writing || queue.ending == Ending::Closed {
+            return;
+        }
+        let mut skip = queue.skip;
+        let mut batch = std::mem::take(&mut queue.frames);
+        queue.writing = true;
+        drop(queue);
+        loop {
+            let outcome = self.write_batch(&mut batch, &mut skip);
+            let mut queue = self.lock();
+            if queue.ending == Ending::Closed {
+                queue.writing = false;
+                return;
+            }
+            match outcome {
+                Ok(true) if queue.frames.is_empty() => {
+                    queue.frames = batch;
+                    queue.skip = 0;
+                    queue.writing = false;
+                    if queue.ending == Ending::Finish {
+                        queue.ending = Ending::Finished;
+                        let _ = self.socket.with(|socket| socket.shutdown(Shutdown::Write));
+                        self.blocked.notify_one();
+                    }
+                    return;
+                }
+                Ok(true) => std::mem::swap(&mut queue.frames, &mut batch),
+                Ok(false) => {
+                    batch.append(&mut queue.frames);
+                    queue.frames = batch;
+                    queue.skip = skip;
+                    queue.writing = false;
+                    self.blocked.notify_one();
+                    return;
+                }
+                Err(_) => {
+                    queue.writing = false;
+                    drop(queue);
+                    self.failed.store(true, Ordering::Release);
+                    self.close(false);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// `Ok(true)`: all written. `Ok(false)`: the socket takes no more now.
+    fn write_batch(
+        &self,
+        batch: &mut VecDeque<(Frame, Room)>,
+        skip: &mut usize,
+    ) -> io::Result<bool> {
+        while !batch.is_empty() {
+            let mut slices = [IoSlice::new(&[]); BATCH];
+            let mut count = 0;
+            for (slot, (frame, _)) in slices.iter_mut().zip(batch.iter()) {
+                let bytes = frame.as_slice();
+                *slot = IoSlice::new(if count == 0 {
+                    bytes.get(*skip..).unwrap_or(&[])
+                } else {
+                    bytes
+                });
+                count += 1;
+            }
+            let mut written = match self.socket.try_write_vectored(&slices[..count]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => written,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            self.written.fetch_add(written as u64, Ordering::Relaxed);
+            while let Some((frame, _)) = batch.front() {
+                let rest = frame.len() - *skip;
+                if written < rest {
+                    *skip += written;
+                    break;
+                }
+                written -= rest;
+                *skip = 0;
+                batch.pop_front();
+            }
+        }
+        Ok(true)
+    }
+
+    /// FIN once everything that is enqueued has been written.
+    pub(crate) fn finish(&self) {
+        let mut queue = self.lock();
+        if queue.ending == Ending::No {
+            queue.ending = Ending::Finish;
+        }
+        drop(queue);
+        self.flush();
+    }
+
+    /// Ends both directions now; what is enqueued is lost. With `reset` the other end sees RST.
+    pub(crate) fn close(&self, reset: bool) {
+        let mut queue = self.lock();
+        if queue.ending == Ending::Closed {
+            return;
+        }
+        queue.ending = Ending::Closed;
+        let dropped = std::mem::take(&mut queue.frames);
+        drop(queue);
+        drop(dropped);
+        self.reservoir.close();
+        self.socket.end(reset);
+        self.blocked.notify_one();
+    }
+
+    fn ending(&self) -> Ending {
+        self.lock().ending
+    }
+
+    /// Writes on whenever the socket was full; ends once the socket is finished or closed.
+    pub(crate) async fn drive(&self) {
+        loop {
+            self.blocked.notified().await;
+            loop {
+                match self.ending() {
+                    Ending::Closed | Ending::Finished => return,
+                    Ending::No | Ending::Finish => {}
+                }
+                tokio::select! {
+                    writable = self.socket.writable() => {
+                        if writable.is_err() {
+                            self.close(false);
+                            return;
+                        }
+                        self.flush();
+                        break;
+                    }
+                    // Closed meanwhile, or another writer found it full: look again.
+                    () = self.blocked.notified() => {}
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Routing messages over a byte stream: the framing of the reference's TCP transport (section 2.1), which our Unix
+//! sockets share. One version byte in each direction, then frames.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sealway_core::wire::tcp::{self, Deframer};
+use sealway_core::wire::{DecodeError, Frame};
+use tokio::time::Instant;
+
+use super::socket::{Socket, SocketWriter};
+use super::{Egress, Ingress, Link, attach};
+use crate::counters::{Count, Counters};
+use crate::node::Shared;
+use crate::room::{Reservoir, Room};
+
+/// Bytes that wait for one connection's socket: 4 MiB. At the bound, sources are paused.
+const EGRESS_BOUND: u32 = 4 << 20;
+/// A peer's version byte must come within this time.
+const VERSION_DEADLINE: Duration = Duration::from_secs(10);
+/// A frame that was begun must be complete within this time, or have moved on by [`SLOW_BYTES`].
+const FRAME_DEADLINE: Duration = Duration::from_secs(30);
+/// Progress that renews [`FRAME_DEADLINE`].
+const SLOW_BYTES: usize = 64 << 10;
+
+struct StreamEgress(Arc<SocketWriter>);
+
+impl Egress for StreamEgress {
+    fn reservoir(&self) -> &Reservoir {
+        self.0.reservoir()
+    }
+
+    fn enqueue(&self, mut message: Frame, room: Room) {
+        // The router refuses what is longer than a frame may be.
+        if tcp::encode_frame(&mut message).is_ok() {
+            self.0.enqueue(message, room);
+        }
+    }
+
+    fn flush(&self) {
+        self.0.flush();
+    }
+
+    fn progress(&self) -> u64 {
+        self.0.written()
+    }
+
+    fn close(&self) {
+        self.0.close(false);
+    }
+}
+
+/// Attaches a connected socket to the node and starts its two tasks.
+pub(crate) fn start(
+    node: &Arc<Shared>,
+    transport: &'static str,
+    peer: String,
+    socket: Socket,
+) -> Link {
+    let writer = SocketWriter::new(socket, EGRESS_BOUND);
+    let (link, ingress) = attach(
+        node,
+        transport,
+        peer,
+        Arc::new(StreamEgress(Arc::clone(&writer))),
+    );
+    // Both sides send their version without waiting for the other's (reference, section 2.1).
+    writer.enqueue(Frame::from_slice(&[tcp::VERSION]), Room::default());
+    writer.flush();
+    node.spawn({
+        let writer = Arc::clone(&writer);
+        async move { writer.drive().await }
+    });
+    let counters = Arc::clone(&node.router.counters);
+    node.spawn(async move {
+        let peer = ingress.link.origin.peer.clone();
+        let why = read(&writer, ingress, &counters).await;
+        tracing::debug!(%peer, why, "connection ended");
+    });
+    link
+}
+
+/// Reads until the connection ends; says why it did.
+async fn read(writer: &SocketWriter, mut ingress: Ingress, counters: &Counters) -> &'static str {
+    let mut deframer = Deframer::new();
+    let mut deadline = Some((Instant::now() + VERSION_DEADLINE, 0));
+    loop {
+        // No buffer is held while nothing is there to read.
+        deframer.release();
+        tokio::select! {
+            in_time = readable(writer, deadline) => if !in_time { return "nothing came in time" },
+            () = ingress.closed() => return "closed here",
+        }
+        match writer.socket().try_read(deframer.room()) {
+            Ok(0) => return "end of stream",
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,
+            Err(_) => return "connection failed",
+        }
+        loop {
+            match deframer.next_frame() {
+                Ok(Some(frame)) => {
+                    if ingress.receive(frame).await.is_err() {
+                        return "undecodable message";
+                    }
+                }
+                Ok(None) => break,
+                Err(DecodeError::UnsupportedVersion(_)) => {
+                    counters.one(Count::BadVersion);
+                    return "wrong version byte";
+                }
+                Err(_) => {
+                    counters.one(Count::OversizedFrame);
+                    return "frame too large";
+                }
+            }
+        }
+        ingress.flush();
+        let waiting = deframer.buffered();
+        deadline = match deadline {
+            _ if waiting == 0 => None,
+            Some((until, seen)) if (seen..seen + SLOW_BYTES).contains(&waiting) => {
+                Some((until, seen))
+            }
+            _ => Some((Instant::now() + FRAME_DEADLINE, waiting)),
+        };
+    }
+}
+
+/// Waits until there is something to read; `false` if the deadline passed or the socket failed.
+async fn readable(writer: &SocketWriter, deadline: Option<(Instant, usize)>) -> bool {
+    let readable = writer.socket().readable();
+    match deadline {
+        None => readable.await.is_ok(),
+        Some((until, _)) => matches!(tokio::time::timeout_at(until, readable).await, Ok(Ok(()))),
+    }
+}
