@@ -1,0 +1,259 @@
+//! Opening a secure channel.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sealway_core::channel::{AwaitMessage2, HandshakeError, Initiator, Trust};
+use sealway_core::identity::Identifier;
+use sealway_core::wire::{Address, Frame, Route};
+use tokio::sync::oneshot;
+
+use super::hops::{Decrypting, DecryptorHop};
+use super::{Channel, HANDSHAKE_DEADLINE, MAX_LEVEL, histories::HistoryError, install};
+use crate::counters::Count;
+use crate::exposure::Exposure;
+use crate::message::Message;
+use crate::node::{Node, SendError, Shared, lock, route_to, unix_now};
+use crate::router::{Endpoint, Target};
+
+/// How to open a channel.
+#[derive(Clone, Debug)]
+pub struct ChannelOptions {
+    /// Whom to accept as the peer.
+    pub expect: Trust,
+    /// The whole handshake must be finished within this time.
+    pub deadline: Duration,
+    /// What comes through the channel reaches nothing here but channel listeners: for registrations at relays.
+    pub confined: bool,
+    /// Deliver what comes through the channel in the order in which it was sent: byte streams need that.
+    pub ordered: bool,
+}
+
+impl ChannelOptions {
+    /// Accepts whom `expect` admits, within ten seconds.
+    #[must_use]
+    pub fn expect(expect: Trust) -> Self {
+        Self {
+            expect,
+            deadline: HANDSHAKE_DEADLINE,
+            confined: false,
+            ordered: false,
+        }
+    }
+}
+
+/// Why a channel could not be opened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The node has no identity.
+    #[error("this node has no identity")]
+    NoIdentity,
+    /// The route leads nowhere.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// Somebody answered whom we did not expect.
+    #[error("met {met}, whom the route was not expected to reach")]
+    Unexpected {
+        /// Who proved itself there.
+        met: Identifier,
+    },
+    /// The peer's history contradicts what is known of it.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// Nobody finished the handshake in time.
+    #[error("no channel within {deadline:?}{}", .last.map_or_else(String::new, |error| format!("; the last answer was refused: {error}")))]
+    Deadline {
+        /// The time that was given.
+        deadline: Duration,
+        /// Why the last answer, if there was one, was refused.
+        last: Option<HandshakeError>,
+    },
+    /// Channels inside channels inside channels.
+    #[error("channels lie inside each other more than {MAX_LEVEL} deep")]
+    TooDeep,
+    /// The node is shut down.
+    #[error("the node is shut down")]
+    ShutDown,
+}
+
+/// An initiator between messages 1 and 2.
+pub(super) struct Awaiting2 {
+    state: AwaitMessage2,
+    expect: Trust,
+    done: oneshot::Sender<Result<(Channel, Vec<u8>), OpenError>>,
+    last: Arc<Mutex<Option<HandshakeError>>>,
+    confined: bool,
+    ordered: bool,
+}
+
+impl Awaiting2 {
+    /// Reads what claims to be message 2. A forged one changes nothing.
+    pub(super) fn message2(
+        self: Box<Self>,
+        node: &Arc<Shared>,
+        decryptor: &Address,
+        message: &Message,
+    ) -> Decrypting {
+        let Self {
+            state,
+            expect,
+            done,
+            last,
+            confined,
+            ordered,
+        } = *self;
+        let failed = match state.read_message2(message.payload.as_slice(), unix_now(), &expect) {
+            Ok(verified) => {
+                if let Err(error) = node.histories.accept(verified.peer(), unix_now()) {
+                    node.router.counters.one(Count::HandshakesRefused);
+                    let _ = done.send(Err(error.into()));
+                    return Decrypting::Closed;
+                }
+                return match verified.write_message3() {
+                    Ok((message3, established)) => {
+                        let parts = install::Parts {
+                            established,
+                            decryptor: decryptor.clone(),
+                            peer_route: message.return_route.clone(),
+                            origin: &message.origin,
+                            learns: false,
+                            confined,
+                            ordered,
+                        };
+                        let (opener, channel) = install::install(node, parts);
+                        let channel = Channel {
+                            shared: channel,
+                            node: Arc::clone(node),
+                        };
+                        let state = Decrypting::Open(Box::new(opener), Arc::clone(&channel.shared));
+                        let _ = done.send(Ok((channel, message3)));
+                        state
+                    }
+                    Err(error) => {
+                        *lock(&last) = Some(error);
+                        Decrypting::Closed
+                    }
+                };
+            }
+            Err(failed) => failed,
+        };
+        node.router.counters.one(Count::HandshakesRefused);
+        tracing::debug!(error = %failed.error, "message 2 refused");
+        if let HandshakeError::Untrusted(met) = failed.error {
+            let _ = done.send(Err(OpenError::Unexpected { met }));
+            return Decrypting::Closed;
+        }
+        *lock(&last) = Some(failed.error);
+        Decrypting::Await2(Box::new(Self {
+            state: failed.state,
+            expect,
+            done,
+            last,
+            confined,
+            ordered,
+        }))
+    }
+}
+
+impl Node {
+    /// Opens a secure channel along `route`, whose last address is a channel listener (usually `api`). The first hop may be
+    /// an address to connect to.
+    ///
+    /// # Errors
+    /// [`OpenError`]: in particular [`OpenError::Unexpected`] with the identity that was met.
+    pub async fn secure_channel(
+        &self,
+        route: impl Into<Route>,
+        options: ChannelOptions,
+    ) -> Result<Channel, OpenError> {
+        let shared = self.shared();
+        let party = shared.party().ok_or(OpenError::NoIdentity)?;
+        let route = self.resolved(route.into()).await?;
+        let (message1, state) = Initiator::start(&party, &mut crate::keys_rng());
+        let (done, outcome) = oneshot::channel();
+        let last = Arc::new(Mutex::new(None));
+        let awaiting = Awaiting2 {
+            state,
+            expect: options.expect,
+            done,
+            last: Arc::clone(&last),
+            confined: options.confined,
+            ordered: options.ordered,
+        };
+        let guard = Waiting::begin(shared, awaiting);
+        let deadline = options.deadline;
+        let exchange = async {
+            shared
+                .send(Message::new(
+                    route,
+                    route_to(&guard.decryptor),
+                    Frame::from_slice(&message1),
+                ))
+                .await?;
+            let (channel, message3) = outcome.await.map_err(|_| OpenError::ShutDown)??;
+            let onward = channel.shared.peer_route();
+            shared
+                .send(Message::new(
+                    onward,
+                    route_to(&guard.decryptor),
+                    Frame::from_slice(&message3),
+                ))
+                .await?;
+            Ok(channel)
+        };
+        match tokio::time::timeout(deadline, exchange).await {
+            Ok(Ok(channel)) => {
+                guard.keep();
+                channel.shared.publish(shared);
+                Ok(channel)
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(OpenError::Deadline {
+                deadline,
+                last: *lock(&last),
+            }),
+        }
+    }
+}
+
+/// A decryptor's address that is given back unless its channel came to stand.
+struct Waiting {
+    shared: Arc<Shared>,
+    decryptor: Address,
+    kept: bool,
+}
+
+impl Waiting {
+    fn begin(shared: &Arc<Shared>, awaiting: Awaiting2) -> Self {
+        let decryptor = shared.fresh_address();
+        let hop = DecryptorHop {
+            state: Mutex::new(Decrypting::Await2(Box::new(awaiting))),
+            node: Arc::downgrade(shared),
+            address: decryptor.clone(),
+        };
+        // What arrives there authenticates itself, by whatever way it came.
+        let endpoint = Endpoint {
+            exposure: Exposure::anyone(),
+            target: Target::Hop(Arc::new(hop)),
+        };
+        shared.router.insert(decryptor.clone(), endpoint);
+        Self {
+            shared: Arc::clone(shared),
+            decryptor,
+            kept: false,
+        }
+    }
+
+    fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if !self.kept {
+            self.shared.forget(&self.decryptor);
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! Accepting secure channels.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, Weak};
+
+use sealway_core::channel::{AwaitMessage3, LocalParty, Responder, Trust};
+use sealway_core::wire::{Address, Frame, Route};
+use tokio::time::Instant;
+
+use super::hops::{Decrypting, DecryptorHop};
+use super::{Channel, ChannelShared, CloseReason, HANDSHAKE_DEADLINE, MAX_LEVEL, install};
+use crate::counters::Count;
+use crate::event::Event;
+use crate::exposure::{Access, Exposure};
+use crate::message::{Message, Origin};
+use crate::node::{AddressInUse, Node, Shared, lock, route_to, unix_now};
+use crate::router::{Endpoint, Flushes, Hop, Router, Step, Target};
+
+/// Half-finished handshakes at a listener: 1,024, each under 4 KiB. Beyond, one that was drawn is given up.
+const MAX_HALF_OPEN: usize = 1_024;
+/// Half-finished handshakes that came the same way.
+const MAX_HALF_OPEN_PER_WAY: usize = 64;
+
+/// Room reserved for message 2: an identity with a few changes and one credential.
+const MESSAGE2_ROOM: usize = 4_096;
+
+/// How to accept channels.
+#[derive(Clone, Debug)]
+pub struct ListenerOptions {
+    /// Who may reach anything here. The handshake is finished with any identity; a peer that may reach nothing gets an
+    /// encrypted Close at once. The resource asked for is the listener's address.
+    pub access: Access,
+}
+
+/// A listener for secure channels. It goes on when dropped; see [`Node::stop_worker`].
+#[derive(Clone)]
+pub struct ChannelListener {
+    address: Address,
+}
+
+impl ChannelListener {
+    /// The listener's address.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+}
+
+struct HalfOpen {
+    way: Route,
+    since: Instant,
+}
+
+struct ListenerHop {
+    address: String,
+    options: ListenerOptions,
+    node: Weak<Shared>,
+    half_open: Arc<Mutex<HashMap<Address, HalfOpen>>>,
+}
+
+/// A responder between messages 2 and 3.
+pub(super) struct Awaiting3 {
+    state: AwaitMessage3,
+    return_route: Route,
+    options: ListenerOptions,
+    resource: String,
+    half_open: Arc<Mutex<HashMap<Address, HalfOpen>>>,
+}
+
+impl Node {
+    /// Accepts secure channels at `address`, usually `api`.
+    ///
+    /// # Errors
+    /// [`AddressInUse`].
+    pub fn secure_channel_listener(
+        &self,
+        address: impl Into<Address>,
+        options: ListenerOptions,
+    ) -> Result<ChannelListener, AddressInUse> {
+        let address = address.into();
+        let half_open: Arc<Mutex<HashMap<Address, HalfOpen>>> = Arc::default();
+        let hop = ListenerHop {
+            address: String::from_utf8_lossy(address.value()).into_owned(),
+            options,
+            node: Arc::downgrade(self.shared()),
+            half_open: Arc::clone(&half_open),
+        };
+        // Whoever can send here can start a handshake; what comes of it is decided by who they prove to be.
+        let endpoint = Endpoint {
+            exposure: Exposure::anyone(),
+            target: Target::Hop(Arc::new(hop)),
+        };
+        if !self.shared().router.insert(address.clone(), endpoint) {
+            return Err(AddressInUse(address.to_string()));
+        }
+        self.shared().spawn(expire(
+            Arc::downgrade(self.shared()),
+            address.clone(),
+            half_open,
+        ));
+        Ok(ChannelListener { address })
+    }
+}
+
+impl Hop for ListenerHop {
+    fn step(&self, router: &Router, message: Message, _flushes: &mut Flushes) -> Step {
+        let Some(node) = self.node.upgrade() else {
+            return Step::Refused(Count::UnknownAddress);
+        };
+        let Some(party) = node.party() else {
+            return Step::Refused(Count::HandshakesRefused);
+        };
+        if message.origin.level() >= MAX_LEVEL {
+            return Step::Refused(Count::TooManyHops);
+        }
+        // An answer that has nowhere to go, or no room to go now, is not worth its Diffie-Hellman.
+        let Some(first) = message.return_route.first() else {
+            return Step::Refused(Count::HandshakesRefused);
+        };
+        let room = match router.reserve(first, MESSAGE2_ROOM) {
+            Ok(room) => room,
+            Err(_) => return Step::Refused(Count::HandshakesRefused),
+        };
+        let Some((message2, state)) = respond(&party, message.payload.as_slice()) else {
+            return Step::Refused(Count::HandshakesRefused);
+        };
+        let decryptor = node.fresh_address();
+        self.admit(&node, &decryptor, &message.return_route);
+        let awaiting = Awaiting3 {
+            state,
+            return_route: message.return_route.clone(),
+            options: self.options.clone(),
+            resource: self.address.clone(),
+            half_open: Arc::clone(&self.half_open),
+        };
+        let hop = DecryptorHop {
+            state: Mutex::new(Decrypting::Await3(Box::new(awaiting))),
+            node: self.node.clone(),
+            address: decryptor.clone(),
+        };
+        let endpoint = Endpoint {
+            exposure: Exposure::anyone(),
+            target: Target::Hop(Arc::new(hop)),
+        };
+        router.insert(decryptor.clone(), endpoint);
+        let mut reply = Message::new(
+            message.return_route,
+            route_to(&decryptor),
+            Frame::from_slice(&message2),
+        );
+        reply.room = room;
+        Step::Next(reply)
+    }
+}
+
+/// Reads message 1 and writes message 2; `None` if it is none.
+fn respond(party: &Arc<LocalParty>, message1: &[u8]) -> Option<(Vec<u8>, AwaitMessage3)> {
+    let responder = Responder::new(party).read_message1(message1).ok()?;
+    responder.write_message2(&mut crate::keys_rng()).ok()
+}
+
+impl ListenerHop {
+    /// Enters a handshake into the books; where there are too many, others are given up for it.
+    fn admit(&self, node: &Shared, decryptor: &Address, return_route: &Route) {
+        let mut way = return_route.clone();
+        way.pop_back();
+        let mut half_open = lock(&self.half_open);
+        let same_way: Vec<_> = half_open
+            .iter()
+            .filter(|(_, half)| half.way == way)
+            .map(|(at, _)| at.clone())
+            .collect();
+        let victim = if same_way.len() >= MAX_HALF_OPEN_PER_WAY {
+            drawn(&same_way)
+        } else if half_open.len() >= MAX_HALF_OPEN {
+            drawn(&half_open.keys().cloned().collect::<Vec<_>>())
+        } else {
+            None
+        };
+        if let Some(victim) = victim {
+            half_open.remove(&victim);
+            node.forget(&victim);
+            node.router.counters.one(Count::HandshakesEvicted);
+        }
+        half_open.insert(
+            decryptor.clone(),
+            HalfOpen {
+                way,
+                since: Instant::now(),
+            },
+        );
+    }
+}
+
+/// One of `candidates`, at random, so that a flood cannot aim.
+fn drawn(candidates: &[Address]) -> Option<Address> {
+    let random = usize::try_from(getrandom::u32().unwrap_or(0)).unwrap_or(0);
+    candidates
+        .get(random.checked_rem(candidates.len())?)
+        .cloned()
+}
+
+impl Awaiting3 {
+    /// Reads what claims to be message 3. A forged one changes nothing.
+    pub(super) fn message3(
+        self: Box<Self>,
+        node: &Arc<Shared>,
+        decryptor: &Address,
+        message: &Message,
+        _flushes: &mut Flushes,
+    ) -> Decrypting {
+        let Self {
+            state,
+            return_route,
+            options,
+            resource,
+            half_open,
+        } = *self;
+        // Any identity may finish: trust decides what it can reach.
+        let established =
+            match state.read_message3(message.payload.as_slice(), unix_now(), &Trust::Everyone) {
+                Ok(established) => established,
+                Err(failed) => {
+                    node.router.counters.one(Count::HandshakesRefused);
+                    tracing::debug!(error = %failed.error, "message 3 refused");
+                    let again = Self {
+                        state: failed.state,
+                        return_route,
+                        options,
+                        resource,
+                        half_open,
+                    };
+                    return Decrypting::Await3(Box::new(again));
+                }
+            };
+        lock(&half_open).remove(decryptor);
+        if let Err(error) = node.histories.accept(&established.peer, unix_now()) {
+            node.router.counters.one(Count::HandshakesRefused);
+            node.emit(Event::Refused {
+                why: error.to_string(),
+            });
+            node.forget(decryptor);
+            return Decrypting::Closed;
+        }
+        let peer = established.peer.identifier();
+        let parts = install::Parts {
+            established,
+            decryptor: decryptor.clone(),
+            peer_route: return_route,
+            origin: &message.origin,
+            learns: true,
+            confined: false,
+            ordered: false,
+        };
+        let (opener, channel) = install::install(node, parts);
+        if !options.access.admits(&peer, &resource) {
+            refuse(node, &channel);
+            return Decrypting::Closed;
+        }
+        channel.publish(node);
+        node.emit(Event::Peer { identifier: peer });
+        Decrypting::Open(Box::new(opener), channel)
+    }
+}
+
+/// Ends a channel whose peer may reach nothing here; the Close tells it that the refusal is ours.
+fn refuse(node: &Arc<Shared>, channel: &Arc<ChannelShared>) {
+    let peer = &channel.origin.peer;
+    node.router.counters.one(Count::PeersRefused);
+    node.emit(Event::Refused {
+        why: format!("{peer} may reach nothing here"),
+    });
+    channel.close(node, CloseReason::Local, true);
+}
+
+/// Gives up handshakes that are not finished in time.
+async fn expire(
+    node: Weak<Shared>,
+    listener: Address,
+    half_open: Arc<Mutex<HashMap<Address, HalfOpen>>>,
+) {
+    let mut ticks = tokio::time::interval(std::time::Duration::from_secs(1));
+    loop {
+        ticks.tick().await;
+        let Some(node) = node.upgrade() else { return };
+        let listens = node.router.get(&listener).is_some();
+        lock(&half_open).retain(|decryptor, half| {
+            let keep = listens && half.since.elapsed() < HANDSHAKE_DEADLINE;
+            if !keep {
+                node.forget(decryptor);
+                node.router.counters.one(Count::HandshakesExpired);
+            }
+            keep
+        });
+        if !listens {
+            return;
+        }
+    }
+}
+
+impl Channel {
+    /// The channel that a message came through, for a worker that wants to send on it later.
+    #[must_use]
+    pub fn of(node: &Node, origin: &Origin) -> Option<Self> {
+        let Origin::Channel(origin, _) = origin else {
+            return None;
+        };
+        let shared = lock(&node.shared().channels)
+            .get(&origin.channel)
+            .cloned()?;
+        Some(Self {
+            shared,
+            node: Arc::clone(node.shared()),
+        })
+    }
+}

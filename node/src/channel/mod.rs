@@ -1,0 +1,280 @@
+//! Secure channels over routes: the node's driver of the state machines in core.
+//!
+//! A channel has two addresses here: its *encryptor*, where local workers send, and its *decryptor*, where ciphertext
+//! arrives. Both are inline hops. The handshake runs on the thread of whoever delivers its messages, so that its cost falls on
+//! the connection that caused it.
+
+pub mod histories;
+mod hops;
+mod initiator;
+mod install;
+mod listener;
+pub(crate) mod watch;
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sealway_core::channel::{ChannelError, InOrder, Sealer, message as plaintext};
+use sealway_core::identity::Identifier;
+use sealway_core::wire::{Address, Frame, Route};
+use tokio::sync::watch as signal;
+use tokio::time::Instant;
+
+use crate::counters::Count;
+use crate::message::{ChannelOrigin, Message};
+use crate::node::{Shared, lock};
+use crate::router::Flushes;
+
+pub use initiator::{ChannelOptions, OpenError};
+pub use listener::{ChannelListener, ListenerOptions};
+
+/// A handshake must be finished within this time.
+pub(crate) const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+/// Bytes held behind a gap at the most, besides core's 32 messages: 8 MiB. At the bound the gap counts as lost.
+const HELD_BYTES: usize = 8 << 20;
+/// Channels that may lie inside each other.
+pub(crate) const MAX_LEVEL: u8 = 8;
+
+/// Why a channel ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// This side closed it.
+    Local,
+    /// The peer closed it with an encrypted Close.
+    Peer,
+    /// The peer closed it before it sent any payload: we may reach nothing there.
+    Refused,
+    /// The connection under it is gone.
+    Carrier,
+    /// The peer fell silent.
+    Silent,
+    /// Its nonces are used up.
+    Exhausted,
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            CloseReason::Local => "closed here",
+            CloseReason::Peer => "closed by the peer",
+            CloseReason::Refused => "refused by the peer",
+            CloseReason::Carrier => "the connection under it is gone",
+            CloseReason::Silent => "the peer fell silent",
+            CloseReason::Exhausted => "its nonces are used up",
+        })
+    }
+}
+
+/// What streams over a channel need to know of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Fate {
+    /// Gaps in the sequence that could not be filled so far.
+    pub(crate) gaps: u32,
+    /// Why the channel ended, once it has.
+    pub(crate) closed: Option<CloseReason>,
+}
+
+/// One established channel.
+pub(crate) struct ChannelShared {
+    pub(crate) origin: Arc<ChannelOrigin>,
+    pub(crate) decryptor: Address,
+    sealer: Mutex<Sealer>,
+    peer_route: Mutex<PeerRoute>,
+    in_order: Mutex<Option<Ordered>>,
+    pub(crate) fate: signal::Sender<Fate>,
+    pub(crate) opened: Instant,
+    /// Milliseconds since the node's start when something authentic arrived last.
+    heard: AtomicU64,
+    got_payload: AtomicBool,
+    pub(crate) liveness: Mutex<watch::Liveness>,
+    streams: AtomicUsize,
+    /// Another channel has taken its place: it ends with its last stream.
+    retired: AtomicBool,
+}
+
+struct PeerRoute {
+    route: Route,
+    /// The last address: the peer's decryptor.
+    decryptor: Address,
+    /// The highest nonce whose outer return route was taken over.
+    nonce: u64,
+    learns: bool,
+}
+
+/// Reordering for byte streams, and since when it holds something.
+struct Ordered {
+    queue: InOrder<Option<Message>>,
+    since: Option<Instant>,
+}
+
+/// A secure channel of this node. Cheap to clone. The channel lives until one end closes it or falls silent.
+#[derive(Clone)]
+pub struct Channel {
+    pub(crate) shared: Arc<ChannelShared>,
+    pub(crate) node: Arc<Shared>,
+}
+
+impl Channel {
+    /// The encryptor: routes through the channel begin with it.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.shared.origin.channel
+    }
+
+    /// The authenticated peer.
+    #[must_use]
+    pub fn peer(&self) -> &Identifier {
+        &self.shared.origin.peer
+    }
+
+    /// The age of the channel.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.shared.opened.elapsed()
+    }
+
+    /// Why the channel ended, once it has.
+    #[must_use]
+    pub fn close_reason(&self) -> Option<CloseReason> {
+        self.shared.fate.borrow().closed
+    }
+
+    /// Resolves when the channel has ended.
+    pub async fn closed(&self) -> CloseReason {
+        let mut fate = self.shared.fate.subscribe();
+        match fate.wait_for(|fate| fate.closed.is_some()).await {
+            Ok(fate) => fate.closed.unwrap_or(CloseReason::Local),
+            Err(_) => CloseReason::Local,
+        }
+    }
+
+    /// Ends the channel once the last stream over it has ended, and asks for signs of life until then.
+    pub(crate) fn retire(&self) {
+        self.shared.retired.store(true, Ordering::Release);
+    }
+
+    /// The peer is asked for signs of life from now on: somebody depends on the channel.
+    pub(crate) fn depend(&self) {
+        lock(&self.shared.liveness).wanted = true;
+    }
+
+    /// Closes the channel and tells the peer.
+    pub fn close(&self) {
+        self.shared.close(&self.node, CloseReason::Local, true);
+    }
+
+    /// Sends our history and `credentials` to the peer, after a rotation or a renewed credential (reference, section 4.8).
+    /// Each credential is an encoded `CredentialAndPurposeKey`.
+    ///
+    /// # Errors
+    /// [`ChannelError`] when the nonces are used up.
+    pub fn refresh_credentials(
+        &self,
+        history: &[u8],
+        credentials: &[Vec<u8>],
+    ) -> Result<(), ChannelError> {
+        self.shared
+            .send_plaintext(&self.node, plaintext::encode_refresh(history, credentials))
+    }
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Channel({} with {})", self.address(), self.peer())
+    }
+}
+
+impl ChannelShared {
+    pub(crate) fn stream_began(&self) {
+        self.streams.fetch_add(1, Ordering::AcqRel);
+        lock(&self.liveness).wanted = true;
+    }
+
+    pub(crate) fn stream_ended(&self) {
+        self.streams.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn streams(&self) -> usize {
+        self.streams.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn first_hop(&self) -> Option<Address> {
+        lock(&self.peer_route).route.first().cloned()
+    }
+
+    /// Remembers when the peer was heard last.
+    fn hear(&self, node: &Shared) {
+        self.heard.store(node.tick().0, Ordering::Relaxed);
+    }
+
+    /// Since when nothing authentic has arrived.
+    pub(crate) fn silence(&self, node: &Shared) -> Duration {
+        Duration::from_millis(
+            node.tick()
+                .0
+                .saturating_sub(self.heard.load(Ordering::Relaxed)),
+        )
+    }
+
+    /// From now on payloads are delivered in nonce order, and a gap is told (protocols.md section 4): byte streams need it.
+    pub(crate) fn deliver_in_order(&self, next: u64) {
+        let mut in_order = lock(&self.in_order);
+        if in_order.is_none() {
+            *in_order = Some(Ordered::starting_at(next));
+        }
+    }
+
+    /// Seals a plaintext that is no user message and sends it along the peer's route if there is room.
+    fn send_plaintext(&self, node: &Shared, mut plaintext: Frame) -> Result<(), ChannelError> {
+        let route = lock(&self.peer_route).route.clone();
+        let mut flushes = Flushes::default();
+        {
+            let mut sealer = lock(&self.sealer);
+            sealer.seal(&mut plaintext)?;
+            // The reference sends these with its encryptor as the outer return route; receivers must not depend on it.
+            node.send_now(Message::new(route, Route::new(), plaintext), &mut flushes);
+        }
+        flushes.run();
+        Ok(())
+    }
+
+    /// Ends the channel once: both addresses go, streams are told and, with `tell`, the peer.
+    pub(crate) fn close(&self, node: &Shared, reason: CloseReason, tell: bool) {
+        let first = self.fate.send_if_modified(|fate| {
+            let first = fate.closed.is_none();
+            if first {
+                fate.closed = Some(reason);
+            }
+            first
+        });
+        if !first {
+            return;
+        }
+        if tell {
+            // A channel whose nonces are used up, or whose connection is full, ends without a Close.
+            let _ = self.send_plaintext(node, plaintext::encode_close());
+        }
+        node.forget(&self.decryptor);
+        node.forget(&self.origin.channel);
+        lock(&node.channels).remove(&self.origin.channel);
+        node.router.counters.one(Count::ChannelsClosed);
+        tracing::debug!(peer = %self.origin.peer, %reason, "channel closed");
+    }
+}
+
+/// A connection is gone: the channels whose messages left by it end.
+pub(crate) fn carrier_lost(node: &Shared, link: &Address) {
+    let carried: Vec<_> = lock(&node.channels)
+        .values()
+        .filter(|channel| channel.first_hop().as_ref() == Some(link))
+        .cloned()
+        .collect();
+    for channel in carried {
+        channel.close(node, CloseReason::Carrier, false);
+        // Channels inside this one have lost their carrier too.
+        carrier_lost(node, &channel.origin.channel);
+    }
+}

@@ -1,0 +1,164 @@
+//! Authenticated liveness, and the deadlines of gaps: one task for all channels of a node.
+//!
+//! A channel that carries byte streams is asked whether its peer still lives: an empty message to the peer's `echo` through the
+//! channel itself. Only a peer that has answered before can be found silent, and only while our own path is free:
+//! what is held back by a slow reader is not dead.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use sealway_core::wire::{Address, Frame, Route};
+use tokio::time::Instant;
+
+use super::{ChannelShared, CloseReason, hops};
+use crate::counters::Count;
+use crate::exposure::Exposure;
+use crate::message::Message;
+use crate::node::{Shared, lock};
+use crate::router::{Endpoint, Flushes, Hop, Router, Step, Target, Undelivered};
+
+/// How often the channels are looked at.
+const INTERVAL: Duration = Duration::from_millis(500);
+/// After this much silence the peer is asked.
+const ASK_AFTER: Duration = Duration::from_secs(5);
+/// Between two questions.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+/// Unanswered questions after which a channel is lost.
+const MISSES: u32 = 3;
+/// A message that is missing in the sequence must come within this time.
+const GAP_DEADLINE: Duration = Duration::from_secs(2);
+
+/// What is known about whether the peer answers.
+#[derive(Debug, Default)]
+pub(crate) struct Liveness {
+    /// Whether streams depend on the channel.
+    pub(crate) wanted: bool,
+    /// Whether the peer has answered a question before.
+    answers: bool,
+    asked: Option<Instant>,
+    misses: u32,
+}
+
+/// Where answers arrive: what matters is that they came, and their channel knows that.
+struct AnswerHop {
+    node: Weak<Shared>,
+}
+
+impl Hop for AnswerHop {
+    fn step(&self, _router: &Router, message: Message, _flushes: &mut Flushes) -> Step {
+        if let (Some(node), Some(source)) = (self.node.upgrade(), message.origin.source()) {
+            if let Some(channel) = lock(&node.channels).get(source) {
+                lock(&channel.liveness).answers = true;
+            }
+        }
+        Step::Done
+    }
+}
+
+/// Starts the task.
+pub(crate) fn start(node: &Arc<Shared>) {
+    let answers = node.fresh_address();
+    let hop = AnswerHop {
+        node: Arc::downgrade(node),
+    };
+    let endpoint = Endpoint {
+        exposure: Exposure::anyone(),
+        target: Target::Hop(Arc::new(hop)),
+    };
+    node.router.insert(answers.clone(), endpoint);
+    let weak = Arc::downgrade(node);
+    node.spawn(async move {
+        let mut ticks = tokio::time::interval(INTERVAL);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let Some(node) = weak.upgrade() else { return };
+            let channels: Vec<_> = lock(&node.channels).values().cloned().collect();
+            for channel in channels {
+                look_for_gaps(&node, &channel);
+                look_for_life(&node, &channel, &answers);
+                if channel.retired.load(Ordering::Acquire) && channel.streams() == 0 {
+                    channel.close(&node, CloseReason::Local, true);
+                }
+            }
+        }
+    });
+}
+
+/// A gap that was not filled in time is told, and what was held behind it goes on.
+fn look_for_gaps(node: &Arc<Shared>, channel: &ChannelShared) {
+    let released = {
+        let mut in_order = lock(&channel.in_order);
+        match in_order.as_mut() {
+            Some(ordered)
+                if ordered
+                    .since
+                    .is_some_and(|since| since.elapsed() > GAP_DEADLINE) =>
+            {
+                ordered.give_up()
+            }
+            _ => return,
+        }
+    };
+    hops::gap(node, channel);
+    let mut flushes = Flushes::default();
+    for message in released {
+        if let Err(Undelivered::Full(held, _)) = node.router.deliver(message, &mut flushes) {
+            // The streams are reset anyway, and nobody here may wait.
+            node.router
+                .counters
+                .add(Count::MailboxFull, held.len() as u64);
+        }
+    }
+    flushes.run();
+}
+
+fn look_for_life(node: &Arc<Shared>, channel: &ChannelShared, answers: &Address) {
+    let silence = channel.silence(node);
+    let mut liveness = lock(&channel.liveness);
+    if !liveness.wanted {
+        return;
+    }
+    if silence < ASK_AFTER {
+        liveness.misses = 0;
+        liveness.asked = None;
+        return;
+    }
+    if liveness
+        .asked
+        .is_some_and(|asked| asked.elapsed() < ASK_AGAIN)
+    {
+        return;
+    }
+    let free = channel
+        .first_hop()
+        .is_none_or(|first| node.router.backlog(&first) == 0);
+    if liveness.asked.is_some() && free {
+        liveness.misses += 1;
+    }
+    if liveness.misses >= MISSES && liveness.answers {
+        drop(liveness);
+        node.router.counters.one(Count::ChannelsLost);
+        channel.close(node, CloseReason::Silent, true);
+        return;
+    }
+    liveness.asked = Some(Instant::now());
+    drop(liveness);
+    ask(node, channel, answers);
+}
+
+/// Sends the reference's liveness question (reference, section 7.1): a CBOR integer to `echo`, echoed as it is.
+fn ask(node: &Shared, channel: &ChannelShared, answers: &Address) {
+    let onward: Route = [channel.origin.channel.clone(), Address::local("echo")]
+        .into_iter()
+        .collect();
+    let mut flushes = Flushes::default();
+    let question = Message::new(
+        onward,
+        crate::node::route_to(answers),
+        Frame::from_slice(&[0]),
+    );
+    node.send_now(question, &mut flushes);
+    flushes.run();
+}

@@ -1,0 +1,3 @@
+//! Relays: how nodes with no open port are reached.
+
+pub(crate) mod forward;
