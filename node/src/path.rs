@@ -1,0 +1,460 @@
+//! Paths: from a multiaddr to connections and channels, once or kept up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sealway_core::channel::Trust;
+use sealway_core::identity::Identifier;
+use sealway_core::wire::{Address, MultiAddr, Protocol, Route};
+use tokio::sync::watch;
+
+use crate::channel::{Channel, ChannelOptions, CloseReason, OpenError};
+use crate::event::Event;
+use crate::node::Node;
+use crate::transport::{Link, TransportError};
+
+/// Why a path could not be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PathError {
+    /// The multiaddr has a part that leads nowhere here.
+    #[error("{part} cannot be part of a route here: {why}")]
+    Unusable {
+        /// The part.
+        part: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The first hop cannot be reached.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// A secure hop cannot be had.
+    #[error("no channel with /secure/{listener}: {error}")]
+    Channel {
+        /// The listener's address.
+        listener: String,
+        /// Why not.
+        error: OpenError,
+    },
+    /// The far end has closed the channel because we may reach nothing there.
+    #[error("{0} admits us to nothing")]
+    Refused(Identifier),
+}
+
+impl PathError {
+    /// Whether trying again later may help.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        match self {
+            PathError::Transport(
+                TransportError::BadAddress { .. } | TransportError::Unknown(_),
+            )
+            | PathError::Unusable { .. }
+            | PathError::Refused(_) => false,
+            PathError::Transport(_) => true,
+            PathError::Channel { error, .. } => {
+                matches!(
+                    error,
+                    OpenError::Deadline { .. } | OpenError::Send(_) | OpenError::ShutDown
+                )
+            }
+        }
+    }
+
+    /// Whether the other end, or we, refused for want of trust.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            PathError::Refused(_) => true,
+            PathError::Channel { error, .. } => {
+                matches!(error, OpenError::Unexpected { .. } | OpenError::History(_))
+            }
+            PathError::Transport(_) | PathError::Unusable { .. } => false,
+        }
+    }
+}
+
+/// A path that stands: connections, channels, and the route through them.
+///
+/// The first connection and all channels were opened for it. [`Path::close`] closes them.
+#[derive(Clone, Debug)]
+pub struct Path {
+    route: Route,
+    link: Option<Link>,
+    channels: Vec<Channel>,
+}
+
+impl Path {
+    /// The route: its first hop is the last channel, or the connection if there is none.
+    #[must_use]
+    pub fn route(&self) -> &Route {
+        &self.route
+    }
+
+    /// The last secure hop, if there is one.
+    #[must_use]
+    pub fn channel(&self) -> Option<&Channel> {
+        self.channels.last()
+    }
+
+    /// The authenticated identity at the last secure hop.
+    #[must_use]
+    pub fn peer(&self) -> Option<&Identifier> {
+        self.channel().map(Channel::peer)
+    }
+
+    /// Resolves with the reason when any part of the path has ended.
+    pub async fn ended(&self) -> CloseReason {
+        let link = async {
+            match &self.link {
+                Some(link) => link.closed().await,
+                None => std::future::pending().await,
+            }
+        };
+        let channel = async {
+            match self.channel() {
+                Some(channel) => channel.closed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            reason = channel => reason,
+            () = link => CloseReason::Carrier,
+        }
+    }
+
+    /// Closes channels and connection.
+    pub fn close(&self) {
+        for channel in self.channels.iter().rev() {
+            channel.close();
+        }
+        if let Some(link) = &self.link {
+            link.close();
+        }
+    }
+
+    /// Lets what runs over the path go on to its end, then closes it.
+    fn retire(&self) {
+        for channel in &self.channels {
+            channel.retire();
+        }
+    }
+}
+
+/// Whom and how to reach.
+#[derive(Clone, Debug)]
+pub struct PathOptions {
+    /// Whom to accept at the last secure hop. Those before it are carriers: anybody.
+    pub expect: Trust,
+    /// The path will carry byte streams.
+    pub ordered: bool,
+    /// What comes back through the last channel reaches nothing but channel listeners.
+    pub confined: bool,
+    /// Each handshake must be finished within this time.
+    pub deadline: Duration,
+}
+
+impl PathOptions {
+    /// Accepts whom `expect` admits.
+    #[must_use]
+    pub fn expect(expect: Trust) -> Self {
+        let ChannelOptions {
+            expect,
+            deadline,
+            confined,
+            ordered,
+        } = ChannelOptions::expect(expect);
+        Self {
+            expect,
+            ordered,
+            confined,
+            deadline,
+        }
+    }
+}
+
+/// One step of a path.
+enum Part {
+    Connect(String),
+    Address(Address),
+    Secure(Address),
+}
+
+/// Reads the multiaddr's steps: at most one connection, which comes first.
+fn parts(to: &MultiAddr) -> Result<Vec<Part>, PathError> {
+    let unusable = |part: &dyn std::fmt::Display, why| PathError::Unusable {
+        part: part.to_string(),
+        why,
+    };
+    let mut parts = Vec::new();
+    let mut host: Option<String> = None;
+    for protocol in to.protocols() {
+        let connects = match protocol {
+            Protocol::Ip4(ip) => {
+                host = Some(ip.to_string());
+                continue;
+            }
+            Protocol::Ip6(ip) => {
+                host = Some(format!("[{ip}]"));
+                continue;
+            }
+            Protocol::DnsAddr(name) => {
+                host = Some(name.to_string());
+                continue;
+            }
+            Protocol::Tcp(port) => {
+                let host = host
+                    .take()
+                    .ok_or_else(|| unusable(&protocol, "no host stands before it"))?;
+                Some(format!("tcp:{host}:{port}"))
+            }
+            Protocol::Unix(path) => Some(format!("unix:{path}")),
+            Protocol::Service(name) | Protocol::Worker(name) => {
+                parts.push(Part::Address(Address::local(name)));
+                None
+            }
+            Protocol::Secure(name) => {
+                parts.push(Part::Secure(Address::local(name)));
+                None
+            }
+            _ => return Err(unusable(&protocol, "no name service knows it")),
+        };
+        if let Some(address) = connects {
+            if !parts.is_empty() {
+                return Err(unusable(
+                    &address,
+                    "a route has one connection, and begins with it",
+                ));
+            }
+            parts.push(Part::Connect(address));
+        }
+    }
+    match host {
+        Some(host) => Err(unusable(&host, "no /tcp/PORT follows it")),
+        None => Ok(parts),
+    }
+}
+
+impl Node {
+    /// Builds the path of a multiaddr: opens its connection, then a channel for each `/secure/…`.
+    ///
+    /// # Errors
+    /// [`PathError`]; what had been opened is closed again.
+    pub async fn path(&self, to: &MultiAddr, options: &PathOptions) -> Result<Path, PathError> {
+        let parts = parts(to)?;
+        let mut path = Path {
+            route: Route::new(),
+            link: None,
+            channels: Vec::new(),
+        };
+        match self.walk(&mut path, &parts, options).await {
+            Ok(()) => Ok(path),
+            Err(error) => {
+                path.close();
+                Err(error)
+            }
+        }
+    }
+
+    async fn walk(
+        &self,
+        path: &mut Path,
+        parts: &[Part],
+        options: &PathOptions,
+    ) -> Result<(), PathError> {
+        let last = parts
+            .iter()
+            .rposition(|part| matches!(part, Part::Secure(_)));
+        for (index, part) in parts.iter().enumerate() {
+            match part {
+                Part::Connect(address) => {
+                    let link = self.connect(address).await?;
+                    path.route.push_back(link.address().clone());
+                    path.link = Some(link);
+                }
+                Part::Address(address) => path.route.push_back(address.clone()),
+                Part::Secure(listener) => {
+                    let is_last = Some(index) == last;
+                    let options = ChannelOptions {
+                        expect: if is_last {
+                            options.expect.clone()
+                        } else {
+                            Trust::Everyone
+                        },
+                        deadline: options.deadline,
+                        confined: is_last && options.confined,
+                        ordered: is_last && options.ordered,
+                    };
+                    let mut route = std::mem::take(&mut path.route);
+                    route.push_back(listener.clone());
+                    let channel = self.secure_channel(route, options).await.map_err(|error| {
+                        PathError::Channel {
+                            listener: String::from_utf8_lossy(listener.value()).into_owned(),
+                            error,
+                        }
+                    })?;
+                    path.route.push_back(channel.address().clone());
+                    path.channels.push(channel);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// After this time a path gets new keys: an implicit rekey never heals a stolen key (protocols.md section 5).
+const MAX_AGE: Duration = Duration::from_secs(3_600);
+/// The first wait before a path is built again.
+const BACK_OFF_MIN: Duration = Duration::from_millis(100);
+/// The longest wait.
+const BACK_OFF_MAX: Duration = Duration::from_secs(5);
+
+/// Waits between attempts: doubling, with half of each at random so that many do not come at once.
+pub(crate) struct BackOff(Duration);
+
+impl BackOff {
+    pub(crate) const fn new() -> Self {
+        Self(BACK_OFF_MIN)
+    }
+
+    pub(crate) async fn wait(&mut self) {
+        let half = self.0 / 2;
+        let random = getrandom::u32().unwrap_or(0);
+        let jitter = half.mul_f64(f64::from(random) / f64::from(u32::MAX));
+        self.0 = (self.0 * 2).min(BACK_OFF_MAX);
+        tokio::time::sleep(half + jitter).await;
+    }
+}
+
+/// A path that is rebuilt whenever it ends, until dropped.
+pub(crate) struct KeptPath {
+    current: watch::Receiver<Option<Arc<Path>>>,
+    stop: watch::Sender<()>,
+}
+
+impl KeptPath {
+    /// Keeps up a path of which one instance stands already. `what` names it in events.
+    pub(crate) fn start(
+        node: &Node,
+        to: MultiAddr,
+        options: PathOptions,
+        first: Path,
+        what: String,
+    ) -> Self {
+        let (publish, current) = watch::channel(Some(Arc::new(first)));
+        let (stop, stopped) = watch::channel(());
+        let task = keep(node.clone(), to, options, publish, what);
+        node.shared().spawn(async move {
+            let mut stopped = stopped;
+            tokio::select! {
+                () = task => {}
+                // Only the sender's end is waited for: it is dropped with its `KeptPath`.
+                _ = async { while stopped.changed().await.is_ok() {} } => {}
+            }
+        });
+        Self { current, stop }
+    }
+
+    /// The path that stands now, waiting for it at most for `patience`.
+    pub(crate) async fn get(&self, patience: Duration) -> Option<Arc<Path>> {
+        let mut current = self.current.clone();
+        let standing = current.wait_for(Option::is_some);
+        let path = tokio::time::timeout(patience, standing).await.ok()?.ok()?;
+        path.clone()
+    }
+
+    /// The path that stands now, if any.
+    pub(crate) fn now(&self) -> Option<Arc<Path>> {
+        self.current.borrow().clone()
+    }
+}
+
+impl Drop for KeptPath {
+    fn drop(&mut self) {
+        let _ = &self.stop;
+        if let Some(path) = self.now() {
+            path.close();
+        }
+    }
+}
+
+async fn keep(
+    node: Node,
+    to: MultiAddr,
+    options: PathOptions,
+    publish: watch::Sender<Option<Arc<Path>>>,
+    what: String,
+) {
+    loop {
+        let Some(path) = publish.borrow().clone() else {
+            return;
+        };
+        tokio::select! {
+            reason = path.ended() => {
+                publish.send_replace(None);
+                path.close();
+                node.shared().emit(Event::Lost { what: what.clone(), why: reason.to_string() });
+                #[cfg(sealway_weaken)]
+                if sealway_core::weaken::off(sealway_core::weaken::Check::Recovery) {
+                    return std::future::pending().await;
+                }
+                let mut back_off = BackOff::new();
+                let rebuilt = loop {
+                    back_off.wait().await;
+                    match node.path(&to, &options).await {
+                        Ok(path) => break path,
+                        Err(error) => report(&node, &what, &error),
+                    }
+                };
+                publish.send_replace(Some(Arc::new(rebuilt)));
+            }
+            () = tokio::time::sleep(MAX_AGE) => {
+                // The new one is built beside the old one: streams over that go on to their end.
+                match node.path(&to, &options).await {
+                    Ok(fresh) => {
+                        publish.send_replace(Some(Arc::new(fresh)));
+                        path.retire();
+                    }
+                    Err(error) => report(&node, &what, &error),
+                }
+            }
+        }
+    }
+}
+
+fn report(node: &Node, what: &str, error: &PathError) {
+    if error.is_refusal() {
+        node.shared().emit(Event::Refused {
+            why: format!("{what}: {error}"),
+        });
+    } else {
+        tracing::debug!(what, %error, "not rebuilt yet");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> PathError {
+        let to: MultiAddr = text.parse().expect("a multiaddr");
+        parts(&to).err().expect("no path")
+    }
+
+    #[test]
+    fn paths_that_lead_nowhere_are_named() {
+        for text in [
+            "/project/default",
+            "/node/n1",
+            "/ip4/127.0.0.1",
+            "/tcp/80",
+            "/service/a/ip4/127.0.0.1/tcp/1",
+        ] {
+            assert!(
+                matches!(refused(text), PathError::Unusable { .. }),
+                "{text}"
+            );
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Inlets: the end of a portal that clients connect to.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use sealway_core::portal::{Answer, Inlet as Opening, Options, PING, Reason};
+use sealway_core::wire::{Frame, MultiAddr, Route};
+use tokio::net::TcpStream;
+
+use super::count_end;
+use super::stream::{Driver, Ended};
+use crate::counters::Count;
+use crate::event::Event;
+use crate::node::{Node, Shared, lock};
+use crate::path::{KeptPath, Path, PathError, PathOptions};
+use crate::transport::socket::{Socket, prepare_tcp};
+use crate::transport::{Listening, TransportError, tcp};
+
+/// A client waits this long for a path that is being rebuilt.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Connections that one inlet has open at a time.
+const MAX_STREAMS: usize = 8_192;
+
+/// Why an inlet could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InletError {
+    /// It cannot listen there.
+    #[error(transparent)]
+    Listen(#[from] TransportError),
+    /// The path to the outlet cannot be built.
+    #[error(transparent)]
+    Path(#[from] PathError),
+}
+
+/// A local port behind which a remote service is.
+#[derive(Clone)]
+pub struct Inlet {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    listening: Listening,
+    path: KeptPath,
+    streams: AtomicUsize,
+}
+
+impl Inlet {
+    /// The bound address.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.inner.listening.address
+    }
+
+    /// The path that stands now.
+    #[must_use]
+    pub fn path(&self) -> Option<Arc<Path>> {
+        self.inner.path.now()
+    }
+
+    /// Connections that are open.
+    #[must_use]
+    pub fn streams(&self) -> usize {
+        self.inner.streams.load(Ordering::Acquire)
+    }
+
+    /// Stops accepting connections. Those that were accepted go on as long as their path.
+    pub fn close(&self) {
+        self.inner.listening.close();
+    }
+}
+
+impl Node {
+    /// Opens a local port at `listen` (`HOST:PORT`): each connection to it becomes one from the outlet at `to` to its
+    /// service. The path is built before this returns, and rebuilt whenever it breaks.
+    ///
+    /// # Errors
+    /// [`InletError`].
+    pub async fn inlet(
+        &self,
+        listen: &str,
+        to: &MultiAddr,
+        options: PathOptions,
+    ) -> Result<Inlet, InletError> {
+        let options = PathOptions {
+            ordered: true,
+            ..options
+        };
+        let (listener, bound) = tcp::bind(listen.strip_prefix("tcp:").unwrap_or(listen)).await?;
+        let first = self.path(to, &options).await?;
+        if let Some(channel) = first.channel() {
+            channel.depend();
+        }
+        let what = format!("path of the inlet at {bound}");
+        let inner = Arc::new(Inner {
+            listening: Listening::new("tcp", bound.to_string()),
+            path: KeptPath::start(self, to.clone(), options, first, what),
+            streams: AtomicUsize::new(0),
+        });
+        let inlet = Inlet {
+            inner: Arc::clone(&inner),
+        };
+        let node = self.clone();
+        self.shared().spawn(async move {
+            loop {
+                let accepted = tokio::select! {
+                    accepted = listener.accept() => accepted,
+                    () = inner.listening.stopped() => return,
+                };
+                match accepted {
+                    Ok((socket, _)) => accept(&node, &inner, socket),
+                    Err(error) => tcp::accept_failed(&error).await,
+                }
+            }
+        });
+        self.shared().emit(Event::Ready {
+            address: bound.to_string(),
+        });
+        Ok(inlet)
+    }
+}
+
+fn accept(node: &Node, inner: &Arc<Inner>, socket: TcpStream) {
+    if prepare_tcp(&socket).is_err() {
+        return;
+    }
+    let inner = Arc::clone(inner);
+    let shared = Arc::clone(node.shared());
+    node.shared().spawn(async move {
+        let ended = if inner.streams.fetch_add(1, Ordering::AcqRel) < MAX_STREAMS {
+            carry(&shared, &inner, socket).await
+        } else {
+            Ended::Reset(Reason::TargetRefused)
+        };
+        inner.streams.fetch_sub(1, Ordering::AcqRel);
+        count_end(&shared, ended);
+    });
+}
+
+/// Carries one connection from its acceptance to its end.
+async fn carry(node: &Arc<Shared>, inner: &Inner, socket: TcpStream) -> Ended {
+    let Some(path) = inner.path.get(PATIENCE).await else {
+        super::reset(&socket);
+        return Ended::Reset(Reason::PathLost);
+    };
+    let route = path.route().clone();
+    let Some(source) = route.first().cloned() else {
+        super::reset(&socket);
+        return Ended::Reset(Reason::PathLost);
+    };
+    let channel = path.channel().map(|channel| Arc::clone(&channel.shared));
+    drop(path);
+    let driver = Driver::new(node, Socket::Tcp(socket), &source, route, channel);
+    match open(node, &driver).await {
+        Ok(()) => {
+            node.router.counters.one(Count::StreamsOpened);
+            driver.run().await
+        }
+        Err(reason) => {
+            driver.refuse();
+            if matches!(reason, Reason::TargetRefused | Reason::NoAnswer) {
+                node.router.counters.one(Count::StreamsRefused);
+                node.emit(Event::Refused {
+                    why: format!("inlet at {}: {reason}", inner.listening.address),
+                });
+            }
+            Ended::Reset(reason)
+        }
+    }
+}
+
+/// Asks the outlet for a connection and waits for the answer.
+async fn open(node: &Shared, driver: &Driver) -> Result<(), Reason> {
+    let opening = Opening::new(node.tick(), Options::default());
+    let answer = driver.answer();
+    if !driver.send(Frame::from_slice(PING)).await {
+        return Err(Reason::PathLost);
+    }
+    let wait = Duration::from_millis(opening.deadline().0.saturating_sub(node.tick().0));
+    let mut fates = driver.fates();
+    let (payload, return_route): (Frame, Route) = tokio::select! {
+        answer = tokio::time::timeout(wait, answer) => match answer {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => return Err(Reason::Shutdown),
+            Err(_) => return Err(Reason::NoAnswer),
+        },
+        reason = fates.bad() => return Err(reason),
+    };
+    match opening.on_answer(payload.as_slice()) {
+        Answer::Open(stream) => {
+            // The Pong's return route is the peer's from now on (reference, section 7.2).
+            *lock(&driver.shared.peer_route) = return_route;
+            driver.open(stream);
+            Ok(())
+        }
+        Answer::Refused(reason) => Err(reason),
+        Answer::Waiting(_) => Err(Reason::NoAnswer),
+    }
+}

@@ -1,0 +1,520 @@
+//! One TCP connection of a portal: the driver of core's stream, the same at inlet and outlet.
+//!
+//! Towards the peer a task reads the socket: it waits until the socket is readable and its path has room, with no buffer
+//! in hand, then reads, encodes, and hands on. From the peer an inline hop writes to the socket; when the
+//! socket's queue is full, the connection that the data came by is paused.
+
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use bytes::BufMut;
+use sealway_core::portal::{Action, Actions, Reason, Stream, answer_when_closed};
+use sealway_core::wire::{Address, Frame, Route};
+use tokio::sync::{Notify, oneshot, watch};
+
+use crate::channel::{ChannelShared, Fate};
+use crate::counters::Count;
+use crate::exposure::Exposure;
+use crate::message::Message;
+use crate::node::{Shared, lock, route_to};
+use crate::room::{Reservoir, Room};
+use crate::router::{Bottleneck, Endpoint, Flushes, Hop, NoRoom, Router, Step, Target};
+use crate::transport::socket::{Socket, SocketWriter};
+
+/// Bytes that wait for one local socket: 1 MiB. At the bound the connection they come by is paused.
+const SOCKET_BOUND: u32 = 1 << 20;
+/// A read begins with this much and doubles while reads fill it.
+const CHUNK_MIN: usize = 16 << 10;
+/// The most that one message carries.
+const CHUNK_MAX: usize = 64 << 10;
+/// What a chunk is charged with for its headers, beyond its own length.
+const CHUNK_OVERHEAD: usize = 64;
+/// After an orderly end, what the local end still sends is read and dropped for this long at the most, so that closing the
+/// socket does not reset what was written last.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// What the socket's two sides share.
+pub(super) struct StreamShared {
+    node: Weak<Shared>,
+    address: Address,
+    pub(super) peer_route: Mutex<Route>,
+    machine: Mutex<Machine>,
+    writer: Arc<SocketWriter>,
+    /// Something happened that the task must look at.
+    changed: Notify,
+    channel: Option<Arc<ChannelShared>>,
+}
+
+struct Machine {
+    state: Phase,
+    /// Messages to the peer that the task sends before the next chunk, in this order.
+    outgoing: Vec<Frame>,
+    finish: bool,
+    /// The connection is over, and how.
+    over: Option<Over>,
+}
+
+/// Where a connection stands.
+enum Phase {
+    /// An inlet's, before the outlet has answered: who waits gets the answer's payload and return route.
+    Opening(Option<oneshot::Sender<(Frame, Route)>>),
+    Open(Stream),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Over {
+    /// FIN once all is written.
+    Orderly,
+    /// RST.
+    Reset(Reason),
+}
+
+/// How a connection of a portal ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    Finished,
+    Reset(Reason),
+}
+
+impl Bottleneck for StreamShared {
+    fn reservoir(&self) -> &Reservoir {
+        self.writer.reservoir()
+    }
+
+    fn progress(&self) -> u64 {
+        self.writer.written()
+    }
+
+    /// A local socket that takes nothing is reset only if others wait behind it: alone it may stand as long as it likes.
+    fn give_up(&self, reason: Count) {
+        let Some(node) = self.node.upgrade() else {
+            return;
+        };
+        let shared = self
+            .channel
+            .as_ref()
+            .is_none_or(|channel| channel.streams() > 1);
+        if shared {
+            node.router.counters.one(reason);
+            self.fail(Reason::SocketFailed);
+        }
+    }
+}
+
+/// The inline hop at the stream's address.
+struct StreamHop(Arc<StreamShared>);
+
+impl Hop for StreamHop {
+    fn step(&self, _router: &Router, mut message: Message, flushes: &mut Flushes) -> Step {
+        let stream = &self.0;
+        // Room in the socket's queue first: what is taken from the stream must go on.
+        let len = message.payload.len();
+        let Some(room) = stream.writer.reservoir().claim(&mut message.room, len) else {
+            if stream.writer.reservoir().is_closed() {
+                return stream.after_the_end(message);
+            }
+            return Step::Full(message, Arc::clone(stream) as Arc<dyn Bottleneck>);
+        };
+        let Some(node) = stream.node.upgrade() else {
+            return Step::Refused(Count::UnknownAddress);
+        };
+        let mut machine = lock(&stream.machine);
+        let actions = match &mut machine.state {
+            Phase::Opening(waiting) => {
+                if let Some(waiting) = waiting.take() {
+                    // Who waited may have given up; its Pong is then answered when it comes to the closed stream.
+                    let _ = waiting.send((message.payload, message.return_route));
+                }
+                return Step::Done;
+            }
+            Phase::Open(open) => open.on_message(message.payload.as_slice(), node.tick()),
+        };
+        let mut frame = Some((message.payload, room));
+        stream.carry_out(&mut machine, actions, &mut frame);
+        drop(machine);
+        flushes.add(&(Arc::clone(stream) as Arc<dyn crate::router::Flush>));
+        Step::Done
+    }
+}
+
+impl crate::router::Flush for StreamShared {
+    fn flush(&self) {
+        self.writer.flush();
+    }
+}
+
+impl StreamShared {
+    /// Does what the state machine asks for. Messages to the peer are left to the task.
+    fn carry_out(
+        &self,
+        machine: &mut Machine,
+        actions: Actions,
+        message: &mut Option<(Frame, Room)>,
+    ) {
+        for action in actions {
+            match action {
+                Action::Write(data) => {
+                    if let Some((mut frame, room)) = message.take() {
+                        frame.narrow(data);
+                        #[cfg(sealway_weaken)]
+                        if crate::weakened::loses(self.writer.written()) {
+                            continue;
+                        }
+                        self.writer.enqueue(frame, room);
+                        continue;
+                    }
+                }
+                Action::Send(frame) => machine.outgoing.push(frame),
+                Action::FinishWriting => machine.finish = true,
+                Action::Close => machine.over = machine.over.or(Some(Over::Orderly)),
+                Action::Reset(reason) => machine.over = machine.over.or(Some(Over::Reset(reason))),
+            }
+            self.changed.notify_one();
+        }
+    }
+
+    /// Ends the connection because something was lost.
+    pub(super) fn fail(&self, reason: Reason) {
+        let mut machine = lock(&self.machine);
+        let actions = match &mut machine.state {
+            Phase::Opening(_) => {
+                machine.over = machine.over.or(Some(Over::Reset(reason)));
+                Actions::new()
+            }
+            Phase::Open(stream) => stream.fail(reason),
+        };
+        self.carry_out(&mut machine, actions, &mut None);
+        drop(machine);
+        self.changed.notify_one();
+    }
+
+    /// What comes for a connection that has ended is ignored; a Pong is answered, so that its outlet ends too.
+    fn after_the_end(&self, message: Message) -> Step {
+        match answer_when_closed(message.payload.as_slice()) {
+            Some(answer) => Step::Next(Message::new(
+                message.return_route,
+                route_to(&self.address),
+                Frame::from_slice(answer),
+            )),
+            None => Step::Done,
+        }
+    }
+
+    /// What is to be sent before anything else.
+    fn take_outgoing(&self) -> Vec<Frame> {
+        std::mem::take(&mut lock(&self.machine).outgoing)
+    }
+}
+
+/// A connection of a portal, driven by one task.
+pub(super) struct Driver {
+    pub(super) shared: Arc<StreamShared>,
+    node: Arc<Shared>,
+    want: usize,
+}
+
+impl Driver {
+    /// Takes a socket into a portal. Messages of the peer come by `source`: a channel or a connection.
+    pub(super) fn new(
+        node: &Arc<Shared>,
+        socket: Socket,
+        source: &Address,
+        peer_route: Route,
+        channel: Option<Arc<ChannelShared>>,
+    ) -> Self {
+        let address = node.fresh_address();
+        let shared = Arc::new(StreamShared {
+            node: Arc::downgrade(node),
+            address: address.clone(),
+            peer_route: Mutex::new(peer_route),
+            machine: Mutex::new(Machine {
+                state: Phase::Opening(None),
+                outgoing: Vec::new(),
+                finish: false,
+                over: None,
+            }),
+            writer: SocketWriter::new(socket, SOCKET_BOUND),
+            changed: Notify::new(),
+            channel,
+        });
+        if let Some(channel) = &shared.channel {
+            channel.stream_began();
+        }
+        let exposure = Exposure::local().to_source(source.clone());
+        let hop = Target::Hop(Arc::new(StreamHop(Arc::clone(&shared))));
+        node.router.insert(
+            address,
+            Endpoint {
+                exposure,
+                target: hop,
+            },
+        );
+        Self {
+            shared,
+            node: Arc::clone(node),
+            want: CHUNK_MIN,
+        }
+    }
+
+    /// Sends a message of the portal protocol along the peer's route.
+    pub(super) async fn send(&self, payload: Frame) -> bool {
+        let route = lock(&self.shared.peer_route).clone();
+        self.node
+            .send(Message::new(route, route_to(&self.shared.address), payload))
+            .await
+            .is_ok()
+    }
+
+    /// The next message that comes while the connection is being opened.
+    pub(super) fn answer(&self) -> oneshot::Receiver<(Frame, Route)> {
+        let (sender, receiver) = oneshot::channel();
+        lock(&self.shared.machine).state = Phase::Opening(Some(sender));
+        receiver
+    }
+
+    /// The connection is open.
+    pub(super) fn open(&self, stream: Stream) {
+        lock(&self.shared.machine).state = Phase::Open(stream);
+    }
+
+    /// What becomes of the channel under the connection.
+    pub(super) fn fates(&self) -> Fates {
+        Fates::new(self.shared.channel.as_deref())
+    }
+
+    /// Ends a connection that never opened.
+    pub(super) fn refuse(&self) {
+        self.shared.writer.close(true);
+    }
+
+    /// Carries the connection until it ends.
+    pub(super) async fn run(mut self) -> Ended {
+        let writer = Arc::clone(&self.shared.writer);
+        let drive = writer.drive();
+        tokio::pin!(drive);
+        let mut written = false;
+        let mut fate = Fates::new(self.shared.channel.as_deref());
+        loop {
+            self.send_outgoing().await;
+            let (reading, deadline, finish, over) = self.look();
+            if finish {
+                writer.finish();
+            }
+            if let Some(over) = over {
+                return self.end(over, drive.as_mut(), written).await;
+            }
+            let now = self.node.tick();
+            let until = deadline.map(|at| Duration::from_millis(at.0.saturating_sub(now.0)));
+            tokio::select! {
+                biased;
+                () = self.shared.changed.notified() => {}
+                () = &mut drive, if !written => {
+                    written = true;
+                    if writer.has_failed() {
+                        self.shared.fail(Reason::SocketFailed);
+                    }
+                }
+                reason = fate.bad() => self.shared.fail(reason),
+                () = tokio::time::sleep(until.unwrap_or_default()), if until.is_some() => self.on_deadline(),
+                chunk = next_chunk(&self.node, &self.shared, self.want), if reading => self.on_chunk(chunk).await,
+            }
+        }
+    }
+
+    fn look(&self) -> (bool, Option<sealway_core::Tick>, bool, Option<Over>) {
+        let mut machine = lock(&self.shared.machine);
+        let finish = std::mem::take(&mut machine.finish);
+        let (reading, deadline) = match &machine.state {
+            Phase::Open(stream) => (stream.is_reading(), stream.deadline()),
+            Phase::Opening(_) => (false, None),
+        };
+        (reading, deadline, finish, machine.over)
+    }
+
+    fn on_deadline(&self) {
+        let now = self.node.tick();
+        self.act(|stream| stream.on_deadline(now));
+    }
+
+    fn act(&self, event: impl FnOnce(&mut Stream) -> Actions) {
+        let mut machine = lock(&self.shared.machine);
+        if let Phase::Open(stream) = &mut machine.state {
+            let actions = event(stream);
+            self.shared.carry_out(&mut machine, actions, &mut None);
+        }
+    }
+
+    async fn send_outgoing(&self) {
+        for frame in self.shared.take_outgoing() {
+            self.send(frame).await;
+        }
+    }
+
+    async fn on_chunk(&mut self, chunk: Chunk) {
+        let now = self.node.tick();
+        match chunk {
+            Chunk::Data(mut frame, room) => {
+                let filled = frame.len() >= self.want;
+                self.want = if filled {
+                    (self.want * 2).min(CHUNK_MAX)
+                } else {
+                    self.want
+                };
+                let first = {
+                    let mut machine = lock(&self.shared.machine);
+                    let Phase::Open(stream) = &mut machine.state else {
+                        return;
+                    };
+                    if !stream.encode_chunk(&mut frame, now) {
+                        return;
+                    }
+                    std::mem::take(&mut machine.outgoing)
+                };
+                // What was encoded before the chunk goes before it: counters are positions.
+                for control in first {
+                    self.send(control).await;
+                }
+                let route = lock(&self.shared.peer_route).clone();
+                let mut message = Message::new(route, route_to(&self.shared.address), frame);
+                message.room = room;
+                if self.node.send(message).await.is_err() {
+                    self.shared.fail(Reason::PathLost);
+                }
+            }
+            Chunk::End => self.act(|stream| stream.on_end_of_file(now)),
+            Chunk::Failed => self.shared.fail(Reason::SocketFailed),
+            Chunk::NoPath => self.shared.fail(Reason::PathLost),
+        }
+    }
+
+    /// Ends the socket as the state machine said.
+    async fn end(self, over: Over, drive: impl Future<Output = ()>, written: bool) -> Ended {
+        self.send_outgoing().await;
+        let writer = Arc::clone(&self.shared.writer);
+        match over {
+            Over::Reset(reason) => {
+                writer.close(true);
+                Ended::Reset(reason)
+            }
+            Over::Orderly => {
+                writer.finish();
+                if !written {
+                    drive.await;
+                }
+                if writer.has_failed() {
+                    writer.close(true);
+                    return Ended::Reset(Reason::SocketFailed);
+                }
+                // The peer's late messages find a closed stream from here on.
+                self.node.forget(&self.shared.address);
+                let _ = tokio::time::timeout(DRAIN, drain(writer.socket())).await;
+                writer.close(false);
+                Ended::Finished
+            }
+        }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        // Whatever way it ended: the socket does not outlive its task, nor does its address. If nothing closed it before,
+        // it was cut off, and its client must see that.
+        self.shared.writer.close(true);
+        self.node.forget(&self.shared.address);
+        if let Some(channel) = &self.shared.channel {
+            channel.stream_ended();
+        }
+    }
+}
+
+/// Reads what still comes, and drops it, until the end.
+async fn drain(socket: &Socket) {
+    let mut sink = bytes::BytesMut::with_capacity(4_096);
+    while socket.readable().await.is_ok() {
+        sink.clear();
+        match socket.try_read(&mut sink) {
+            Ok(0) => return,
+            Err(error) if error.kind() != std::io::ErrorKind::WouldBlock => return,
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
+
+/// What the local socket gave.
+enum Chunk {
+    Data(Frame, Room),
+    End,
+    Failed,
+    NoPath,
+}
+
+/// Waits until the socket has something and the path has room, then reads up to `want` bytes. Cancel safe: nothing is awaited
+/// after the read.
+async fn next_chunk(node: &Arc<Shared>, stream: &StreamShared, want: usize) -> Chunk {
+    let socket = stream.writer.socket();
+    loop {
+        if socket.readable().await.is_err() {
+            return Chunk::Failed;
+        }
+        let first = lock(&stream.peer_route).first().cloned();
+        let Some(first) = first else {
+            return Chunk::NoPath;
+        };
+        let room = match node.router.reserve(&first, want + CHUNK_OVERHEAD) {
+            Ok(room) => room,
+            Err(NoRoom::Gone) => return Chunk::NoPath,
+            Err(NoRoom::Full(at)) => {
+                // The one source is paused: its bytes stay in its socket.
+                drop(at.reservoir().reserve(want + CHUNK_OVERHEAD).await);
+                continue;
+            }
+        };
+        let (mut buffer, start) = Frame::with_capacity(want).into_buffer();
+        match socket.try_read((&mut buffer).limit(want)) {
+            Ok(0) => return Chunk::End,
+            Ok(read) => {
+                let mut room = room;
+                room.shrink(read + CHUNK_OVERHEAD);
+                return Chunk::Data(Frame::from_buffer(buffer, start), room);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(_) => return Chunk::Failed,
+        }
+    }
+}
+
+/// Watches the channel under a stream.
+pub(super) struct Fates {
+    fate: Option<watch::Receiver<Fate>>,
+    gaps: u32,
+}
+
+impl Fates {
+    fn new(channel: Option<&ChannelShared>) -> Self {
+        let fate = channel.map(|channel| channel.fate.subscribe());
+        let gaps = fate.as_ref().map_or(0, |fate| fate.borrow().gaps);
+        Self { fate, gaps }
+    }
+
+    /// Resolves when the channel loses something or ends.
+    pub(super) async fn bad(&mut self) -> Reason {
+        let gaps = self.gaps;
+        let Some(fate) = &mut self.fate else {
+            return std::future::pending().await;
+        };
+        let seen = fate
+            .wait_for(|fate| fate.gaps != gaps || fate.closed.is_some())
+            .await
+            .map(|fate| *fate);
+        match seen {
+            Ok(Fate { gaps, closed: None }) => {
+                self.gaps = gaps;
+                Reason::DataLost
+            }
+            _ => {
+                self.fate = None;
+                Reason::PathLost
+            }
+        }
+    }
+}
