@@ -13,7 +13,7 @@
 //! #     let key = DhSecret::from_bytes([seed + 1; 32]);
 //! #     let purpose = PurposeKey::SecureChannel(key.public());
 //! #     let attestation = Attestation::issue(&signer, &identity, purpose, now).expect("valid");
-//! #     Arc::new(LocalParty::new(&identity, &attestation, key, Vec::new()).expect("fits"))
+//! #     Arc::new(LocalParty::new(&identity, &attestation, key, &[]).expect("fits"))
 //! # }
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let (alice, bob, now) = (party(1), party(3), UnixSeconds(1_700_000_000));

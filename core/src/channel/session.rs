@@ -362,3 +362,49 @@ impl fmt::Debug for Opener {
         write!(f, "Opener(highest: {}, ..)", self.window.highest)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair_at(next: u64) -> (Sealer, Opener) {
+        let mut sealer = Sealer::new(&[1; 32]);
+        sealer.next = next;
+        let mut opener = Opener::new(&[1; 32]);
+        opener.epoch = next / EPOCH;
+        opener.window.highest = next;
+        (sealer, opener)
+    }
+
+    #[test]
+    fn nonces_end_before_they_repeat() {
+        let (mut sealer, mut opener) = pair_at(LAST_NONCE - 5);
+        for n in LAST_NONCE - 5..=LAST_NONCE {
+            let mut frame = Frame::from_slice(b"hello");
+            assert_eq!(sealer.seal(&mut frame), Ok(n));
+            assert_eq!(opener.open(&mut frame, Tick(0)), Ok(n));
+        }
+        let mut frame = Frame::from_slice(b"hello");
+        for _ in 0..3 {
+            assert_eq!(sealer.seal(&mut frame), Err(ChannelError::Exhausted));
+            assert_eq!(frame.as_slice(), b"hello", "nothing was encrypted");
+        }
+        let mut forged = Frame::from_slice(&[0xff; 40]);
+        assert_eq!(
+            opener.open(&mut forged, Tick(0)),
+            Err(ChannelError::Exhausted)
+        );
+    }
+
+    #[test]
+    fn records_carry_the_noise_nonce_and_no_associated_data() {
+        let mut frame = Frame::from_slice(b"hello");
+        Sealer::new(&[1; 32]).seal(&mut frame).unwrap();
+        let (n, record) = frame.as_mut_slice().split_at_mut(NONCE_LEN);
+        assert_eq!(n, [0; 8]);
+        assert_eq!(
+            AeadKey::new(&[1; 32]).open_in_place(&[0; 12], &[], record),
+            Ok(5)
+        );
+    }
+}
