@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod demo;
 mod error;
+mod home;
 mod logging;
 mod output;
 mod signals;
@@ -34,7 +35,10 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<()> {
+    #[cfg(sealway_weaken)]
+    weaken()?;
     let output = Output::new(cli.global.json, cli.global.quiet);
+    cli.check()?;
     logging::start(&cli.global)?;
     commands::run(cli, output)
 }
@@ -59,4 +63,19 @@ fn asked_for_json() -> bool {
         .skip(1)
         .take_while(|argument| argument != "--")
         .any(|argument| argument == "--json")
+}
+
+/// In a build for negative controls, and in no other: switches off the checks that `SEALWAY_WEAKEN` names.
+#[cfg(sealway_weaken)]
+fn weaken() -> Result<()> {
+    let names = std::env::var("SEALWAY_WEAKEN").unwrap_or_default();
+    for name in names.split(',').filter(|name| !name.is_empty()) {
+        if !sealway_core::weaken::set(name) {
+            return Err(
+                CliError::usage(format!("{name:?} in SEALWAY_WEAKEN is no check"))
+                    .hint("use the names in sealway_core::weaken::Check"),
+            );
+        }
+    }
+    Ok(())
 }

@@ -4,11 +4,13 @@ pub(crate) mod route;
 mod usage;
 pub(crate) mod values;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::error::{CliError, Result};
 use route::{Route, ServiceRoute};
 pub(crate) use usage::explain;
 use values::{Addr, Expect, Outlet, Trusted};
@@ -30,6 +32,58 @@ pub(crate) struct Cli {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// Checks what clap cannot: arguments that make no sense together.
+    ///
+    /// # Errors
+    /// Of kind usage.
+    pub(crate) fn check(&self) -> Result<()> {
+        match &self.command {
+            Command::Call(args) => args.expect.check(args.route.route()),
+            Command::Ping(args) => args.expect.check(&args.route),
+            Command::Inlet(args) => args.expect.check(args.to.route()),
+            Command::Node(args) => args.check(),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl ExpectArg {
+    fn check(&self, route: &Route) -> Result<()> {
+        match &self.expect {
+            Some(Expect::Identifier(_)) if !route.is_secure() => Err(CliError::usage(
+                "--expect names an identity, but nothing on this route proves one: it has no /secure/",
+            )
+            .hint("put /secure/api before the last /service/, or leave --expect out")),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl NodeArgs {
+    fn check(&self) -> Result<()> {
+        let mut names = HashSet::new();
+        if let Some(twice) = self
+            .outlet
+            .iter()
+            .find(|outlet| !names.insert(&outlet.name))
+        {
+            return Err(
+                CliError::usage(format!("there are two outlets named {}", twice.name))
+                    .hint("give each --outlet a name of its own"),
+            );
+        }
+        let known = |name: &String| Service::from_str(name, false).is_ok() || names.contains(name);
+        if let Some(unknown) = self.plain_service.iter().find(|name| !known(name)) {
+            return Err(CliError::usage(format!(
+                "--plain-service {unknown}: there is no such service"
+            ))
+            .hint("name echo, hop, uppercase, or an outlet of this command line"));
+        }
+        Ok(())
+    }
 }
 
 /// What every command takes.

