@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod channel;
+pub mod control;
 mod counters;
 mod event;
 mod exposure;

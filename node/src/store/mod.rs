@@ -8,6 +8,7 @@
 mod backup;
 mod channel_keys;
 mod clock;
+mod control_sockets;
 mod fault;
 mod histories;
 mod identities;

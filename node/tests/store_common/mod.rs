@@ -83,12 +83,17 @@ pub(crate) fn run_unprivileged(case: &str) {
         return run(child(case, directory.path()));
     }
     std::os::unix::fs::chown(directory.path(), Some(NOBODY), None).unwrap();
+    run_as_nobody(case, directory.path());
+}
+
+/// Runs the case as `nobody`; only root can.
+pub(crate) fn run_as_nobody(case: &str, directory: &Path) {
     // By its inode: the way to it may lead through directories that are closed to him.
     let mut command = Command::new("/proc/self/exe");
     command
         .args(harness_arguments())
         .env(CASE, case)
-        .env(DIRECTORY, directory.path())
+        .env(DIRECTORY, directory)
         .uid(NOBODY);
     run(command);
 }
