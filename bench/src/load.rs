@@ -26,6 +26,8 @@ pub(crate) struct Durations {
     pub(crate) connect: Duration,
     /// Connections held for the memory figure.
     pub(crate) held: usize,
+    /// For each figure that needs no other process.
+    pub(crate) in_process: Duration,
 }
 
 /// Half and ninety-nine hundredths of the samples took at most this long, in microseconds.

@@ -6,10 +6,13 @@
 
 mod blocks;
 mod far;
+mod handshake;
 mod load;
 mod points;
 mod process;
+mod record;
 mod report;
+mod timing;
 mod tunnel;
 
 use clap::{Parser, Subcommand};
@@ -74,6 +77,7 @@ impl Args {
                 ping: millis(50),
                 connect: millis(100),
                 held: 20,
+                in_process: millis(20),
             }
         } else if self.quick {
             Durations {
@@ -81,6 +85,7 @@ impl Args {
                 ping: millis(500),
                 connect: millis(500),
                 held: 100,
+                in_process: millis(300),
             }
         } else {
             Durations {
@@ -88,6 +93,7 @@ impl Args {
                 ping: millis(1000),
                 connect: millis(1000),
                 held: 200,
+                in_process: millis(1000),
             }
         }
     }
@@ -111,6 +117,12 @@ fn main() -> ExitCode {
 
 fn measure(args: &Args) -> io::Result<()> {
     let mut report = Report::default();
+    if args.wants("record") {
+        record::measure(&mut report, args.durations().in_process);
+    }
+    if args.wants("handshake") {
+        handshake::measure(&mut report, args.durations().in_process);
+    }
     if args.wants("tunnels") {
         tunnels(args, &mut report)?;
     }
