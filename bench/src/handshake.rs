@@ -3,7 +3,7 @@
 //! side), 4 Ed25519 verifications (one change and one attestation on each side).
 
 use crate::report::Report;
-use crate::timing::{batch, side_by_side};
+use crate::timing::{alone, batch, side_by_side};
 use aws_lc_rs::agreement::{self, PrivateKey, X25519};
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use getrandom::rand_core::{CryptoRng, UnwrapErr};
@@ -23,6 +23,12 @@ pub(crate) fn measure(report: &mut Report, duration: Duration) {
         Ok((ours, bare)) => report.add("handshake/both_sides", "us", ours * 1e6, Some(bare * 1e6)),
         Err(error) => report.failed("handshake/both_sides", &error),
     }
+}
+
+/// Seconds that the primitives of one handshake take, measured for `duration`.
+pub(crate) fn bare_seconds(duration: Duration) -> io::Result<f64> {
+    let primitives = Primitives::new()?;
+    alone(duration, || batch(8, || primitives.of_one_handshake()))
 }
 
 fn handshakes(duration: Duration) -> io::Result<(f64, f64)> {

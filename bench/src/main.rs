@@ -8,6 +8,7 @@ mod blocks;
 mod far;
 mod handshake;
 mod load;
+mod messages;
 mod points;
 mod process;
 mod record;
@@ -122,6 +123,9 @@ fn measure(args: &Args) -> io::Result<()> {
     }
     if args.wants("handshake") {
         handshake::measure(&mut report, args.durations().in_process);
+    }
+    if args.wants("messages") {
+        messages::measure(&mut report, args.durations().in_process)?;
     }
     if args.wants("tunnels") {
         tunnels(args, &mut report)?;

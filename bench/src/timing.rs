@@ -36,6 +36,14 @@ pub(crate) fn side_by_side(
     Ok((middle(our_turns), middle(bare_turns)))
 }
 
+/// Seconds an operation, over `duration`.
+pub(crate) fn alone(
+    duration: Duration,
+    mut run: impl FnMut() -> io::Result<Batch>,
+) -> io::Result<f64> {
+    seconds_each(duration, &mut run)
+}
+
 fn seconds_each(turn: Duration, run: &mut impl FnMut() -> io::Result<Batch>) -> io::Result<f64> {
     let began = Instant::now();
     let (mut operations, mut spent) = (0_u64, Duration::ZERO);
