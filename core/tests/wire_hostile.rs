@@ -3,6 +3,9 @@
 //! In a test binary of its own, with one test, because it measures the allocations of the process.
 
 use peak_alloc::PeakAlloc;
+use sealway_core::control::{ErrorBody, Request, Response};
+use sealway_core::portal;
+use sealway_core::relay::Registration;
 use sealway_core::wire::legacy::TransportMessage;
 use sealway_core::wire::tcp::{self, Deframer};
 use sealway_core::wire::{MultiAddr, Route, RoutingMessage, bare, cbor};
@@ -34,6 +37,22 @@ fn multiaddr(input: &[u8]) -> bool {
 
 fn item(input: &[u8]) -> bool {
     cbor::Reader::new(input).skip().is_err()
+}
+
+fn portal(input: &[u8]) -> bool {
+    portal::Message::decode(input).is_err()
+}
+
+fn registration(input: &[u8]) -> bool {
+    Registration::decode(input).is_err()
+}
+
+fn control(input: &[u8]) -> bool {
+    Request::decode(input).is_err() && Response::decode(input).is_err()
+}
+
+fn error_body(input: &[u8]) -> bool {
+    ErrorBody::decode(input).is_err()
 }
 
 fn data(input: &[u8]) -> bool {
@@ -213,6 +232,44 @@ fn bombs() -> Vec<Bomb> {
             "text of a million hops",
             text,
             &["/a=>".repeat(1_000_000).as_bytes()],
+        ),
+        bomb(
+            "portal payload of 2^64 bytes",
+            portal,
+            &[&[3], &[0xff; 9], &[1]],
+        ),
+        bomb("unknown portal message", portal, &[&[4]]),
+        bomb(
+            "relay name of 2^64 bytes",
+            registration,
+            &[&[0xff; 9], &[1]],
+        ),
+        bomb(
+            "relay name of a megabyte",
+            registration,
+            &[&[0x80, 0x80, 0x40], &[b'a'; 1 << 20]],
+        ),
+        bomb("request of 2^64 bytes", control, &[&[0xff; 9], &[1]]),
+        bomb("header map of 2^64 keys", control, &[&[9, 0xbb], &u64_max]),
+        bomb(
+            "path of 2^32 bytes",
+            control,
+            &[&[7, 0xa1, 2, 0x7a], &u32_max],
+        ),
+        bomb(
+            "header nested a million deep",
+            control,
+            &[&[0xc2, 0x84, 0x3d, 0xa1, 9], &[0x81; 1_000_000]],
+        ),
+        bomb(
+            "causes of causes",
+            error_body,
+            &[&[0xa1, 4].repeat(500_000)],
+        ),
+        bomb(
+            "error text of a megabyte",
+            error_body,
+            &[&[0x7a, 0, 0x10, 0, 0], &[b'a'; 1 << 20]],
         ),
         bomb("frame of 2^32 bytes", stream, &[&[tcp::VERSION], &u32_max]),
         bomb(

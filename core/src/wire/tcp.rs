@@ -17,8 +17,11 @@ pub const HEADER_LEN: usize = 4;
 /// get as much again as has arrived, so that a length alone never costs more memory than this.
 const STEP: usize = 160 * 1024;
 
-/// Room that a read gets at least.
+/// Room that a new buffer has at least.
 const READ_ROOM: usize = 16 * 1024;
+
+/// Room below which a read into what is left of a buffer is not worth its system call.
+const LEAST_ROOM: usize = 4 * 1024;
 
 /// The length that stands before a body of `length` bytes.
 ///
@@ -53,6 +56,9 @@ pub fn encode_frame(frame: &mut Frame) -> Result<(), FrameTooLarge> {
 pub struct Deframer {
     buffer: BytesMut,
     version_read: bool,
+    /// About the largest of the latest frames: what to make room for before the next length is
+    /// known, so that bulk data is read at once and not moved.
+    typical: usize,
 }
 
 impl Deframer {
@@ -69,9 +75,17 @@ impl Deframer {
         let missing = self.body_len().map_or(0, |body| {
             (HEADER_LEN + body).saturating_sub(self.buffer.len())
         });
-        let room = missing.min(self.buffer.len().max(STEP)).max(READ_ROOM);
-        if self.buffer.capacity() - self.buffer.len() < missing.clamp(1, room) {
-            self.buffer.reserve(room);
+        let wanted = missing
+            .max(self.typical)
+            .max(READ_ROOM)
+            .min(self.buffer.len().max(STEP));
+        // Nothing is moved while the buffer is empty, so that it may as well be of full size.
+        let least = match self.buffer.len() {
+            0 => wanted,
+            _ => missing.clamp(LEAST_ROOM, wanted),
+        };
+        if self.buffer.capacity() - self.buffer.len() < least {
+            self.buffer.reserve(wanted);
         }
         &mut self.buffer
     }
@@ -110,6 +124,7 @@ impl Deframer {
         if self.buffer.len() < whole {
             return Ok(None);
         }
+        self.typical = whole.max(self.typical - self.typical / 8);
         let frame = self.buffer.split_to(whole);
         Ok(Some(Frame::from_buffer(frame, HEADER_LEN)))
     }
@@ -130,6 +145,7 @@ impl Deframer {
     pub fn release(&mut self) {
         if self.buffer.is_empty() {
             self.buffer = BytesMut::new();
+            self.typical = 0;
         }
     }
 
@@ -197,6 +213,23 @@ mod tests {
         ));
         assert!(frame_header(MAX_FRAME).is_ok());
         assert!(frame_header(MAX_FRAME + 1).is_err());
+    }
+
+    #[test]
+    fn bulk_frames_are_read_at_once_and_not_moved() {
+        let body = vec![7; 131_072];
+        let mut deframer = Deframer::new();
+        deframer.feed(&[VERSION]);
+        for round in 0..4 {
+            assert_eq!(deframer.next_frame(), Ok(None));
+            let room = deframer.room();
+            assert!(round == 0 || room.capacity() - room.len() > body.len());
+            room.extend_from_slice(&frame_header(body.len()).expect("small"));
+            room.extend_from_slice(&body);
+            assert_eq!(deframer.next_frame(), Ok(Some(Frame::from_slice(&body))));
+        }
+        deframer.release();
+        assert_eq!(deframer.buffer.capacity(), 0);
     }
 
     #[test]
