@@ -140,8 +140,7 @@ impl Ord for Address {
 
 impl Hash for Address {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        // One write for the value and one for the type: both ends of a value are known from its
-        // type's byte that follows, and the map behind the router hashes on every message.
+        // Two plain writes: the map behind the router hashes an address for every message.
         state.write(self.value());
         state.write_u8(self.kind().0);
     }
