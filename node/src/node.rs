@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sealway_core::channel::LocalParty;
@@ -20,6 +20,7 @@ use crate::counters::{Count, Counters};
 use crate::event::Event;
 use crate::exposure::Exposure;
 use crate::message::Message;
+use crate::relay::RelayTable;
 use crate::router::{Endpoint, Flushes, Hop, Router, Target, Undelivered};
 use crate::transport::tcp::Tcp;
 use crate::transport::unix::Unix;
@@ -63,6 +64,7 @@ pub(crate) struct Shared {
     pub(crate) channels: Mutex<HashMap<Address, Arc<ChannelShared>>>,
     party: RwLock<Option<Arc<LocalParty>>>,
     events: broadcast::Sender<Event>,
+    relay: OnceLock<Arc<RelayTable>>,
     listeners: Mutex<Vec<Listening>>,
     down: watch::Sender<bool>,
     tasks: AtomicUsize,
@@ -134,6 +136,7 @@ impl NodeBuilder {
             channels: Mutex::default(),
             party: RwLock::new(self.party),
             events: broadcast::Sender::new(EVENTS),
+            relay: OnceLock::new(),
             listeners: Mutex::default(),
             down: watch::Sender::new(false),
             tasks: AtomicUsize::new(0),
@@ -441,7 +444,20 @@ impl Shared {
     pub(crate) fn link_ended(self: &Shared, address: &Address) {
         lock(&self.links).remove(address);
         self.forget(address);
+        self.hop_gone(address);
         crate::channel::carrier_lost(self, address);
+    }
+
+    /// This node's relay; `false` if it has one.
+    pub(crate) fn serve_relay(&self, table: Arc<RelayTable>) -> bool {
+        self.relay.set(table).is_ok()
+    }
+
+    /// A connection or channel is gone: what was relayed through it is so no more.
+    pub(crate) fn hop_gone(&self, address: &Address) {
+        if let Some(relay) = self.relay.get() {
+            relay.hop_gone(self, address);
+        }
     }
 
     /// Takes an address out of use, with the grants between it and others.

@@ -184,21 +184,12 @@ impl Node {
         let guard = Waiting::begin(shared, awaiting);
         let deadline = options.deadline;
         let exchange = async {
-            shared
-                .send(Message::new(
-                    route,
-                    route_to(&guard.decryptor),
-                    Frame::from_slice(&message1),
-                ))
-                .await?;
-            let (channel, message3) = outcome.await.map_err(|_| OpenError::ShutDown)??;
+            let (channel, message3) =
+                ask(shared, &route, &guard.decryptor, &message1, outcome).await?;
             let onward = channel.shared.peer_route();
+            let reply = Frame::from_slice(&message3);
             shared
-                .send(Message::new(
-                    onward,
-                    route_to(&guard.decryptor),
-                    Frame::from_slice(&message3),
-                ))
+                .send(Message::new(onward, route_to(&guard.decryptor), reply))
                 .await?;
             Ok(channel)
         };
@@ -213,6 +204,34 @@ impl Node {
                 deadline,
                 last: *lock(&last),
             }),
+        }
+    }
+}
+
+/// The first wait before message 1 is sent again; each is twice the one before.
+const ASK_AGAIN: Duration = Duration::from_millis(700);
+
+/// Sends message 1 until an answer is accepted. What it meets may still be on its way up, such as a name that is about to be
+/// registered again at a restarted relay: each copy starts a responder of its own, and the first answer wins.
+async fn ask(
+    shared: &Arc<Shared>,
+    route: &Route,
+    decryptor: &Address,
+    message1: &[u8],
+    mut outcome: oneshot::Receiver<Result<(Channel, Vec<u8>), OpenError>>,
+) -> Result<(Channel, Vec<u8>), OpenError> {
+    let mut wait = ASK_AGAIN;
+    loop {
+        shared
+            .send(Message::new(
+                route.clone(),
+                route_to(decryptor),
+                Frame::from_slice(message1),
+            ))
+            .await?;
+        match tokio::time::timeout(wait, &mut outcome).await {
+            Ok(answer) => return answer.map_err(|_| OpenError::ShutDown)?,
+            Err(_) => wait *= 2,
         }
     }
 }

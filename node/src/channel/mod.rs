@@ -259,6 +259,7 @@ impl ChannelShared {
         }
         node.forget(&self.decryptor);
         node.forget(&self.origin.channel);
+        node.hop_gone(&self.origin.channel);
         lock(&node.channels).remove(&self.origin.channel);
         node.router.counters.one(Count::ChannelsClosed);
         tracing::debug!(peer = %self.origin.peer, %reason, "channel closed");

@@ -1,0 +1,361 @@
+//! Registering at a relay, and staying registered.
+
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use sealway_core::channel::Trust;
+use sealway_core::identity::Identifier;
+use sealway_core::relay::{
+    EPHEMERAL_SERVICE, Registration as Request, RelayedTo, STATIC_SERVICE, accept_confirmation,
+    relayed,
+};
+use sealway_core::wire::{Address, Frame, Route, bare};
+use tokio::sync::{mpsc, watch};
+
+use super::{NATIVE_SERVICE, REFUSAL};
+use crate::channel::{Channel, ChannelOptions, CloseReason, OpenError};
+use crate::counters::Count;
+use crate::event::Event;
+use crate::exposure::Exposure;
+use crate::message::Message;
+use crate::node::{Node, SendError, Shared, route_to};
+use crate::path::BackOff;
+use crate::router::{Endpoint, Flushes, Hop, Router, Step, Target};
+use crate::transport::{Link, TransportError};
+
+/// A native relay answers within this time, or is asked in the reference's way too.
+const NATIVE_PATIENCE: Duration = Duration::from_secs(1);
+/// A registration must be confirmed within this time.
+const CONFIRM_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How to register.
+#[derive(Clone, Debug)]
+pub struct RegistrationOptions {
+    /// The alias to be reached under; without it the relay makes a name up.
+    pub alias: Option<String>,
+    /// Whom to accept as the relay.
+    pub expect: Trust,
+    /// The address of the relay's channel listener.
+    pub listener: String,
+}
+
+impl RegistrationOptions {
+    /// As `alias`, at whatever relay `expect` admits, by its listener `api`.
+    #[must_use]
+    pub fn new(alias: Option<String>, expect: Trust) -> Self {
+        Self {
+            alias,
+            expect,
+            listener: "api".to_owned(),
+        }
+    }
+}
+
+/// Why a registration did not come to stand.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegisterError {
+    /// The relay cannot be reached.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// No channel with the relay.
+    #[error("no channel with the relay: {0}")]
+    Channel(#[from] OpenError),
+    /// The request could not be sent.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// The relay did not confirm: it refused (its operator sees why), or it is none.
+    #[error(
+        "the relay did not confirm the registration: it may serve no relay, or the name belongs to another identity"
+    )]
+    Unconfirmed,
+    /// The relay refused, for the reason that it gives.
+    #[error("the relay refused: {0}")]
+    Refused(String),
+    /// The relay has closed the channel.
+    #[error("the relay refused: {0}")]
+    Closed(CloseReason),
+}
+
+/// A registration that stands.
+struct Standing {
+    link: Link,
+    channel: Channel,
+    /// Our address in the relay's node.
+    address: Address,
+    // Relays of the Elixir reference send everything to the address that registered.
+    _hop: Registered,
+}
+
+/// A registration at a relay, renewed whenever it is lost. Ends when dropped.
+pub struct RelayRegistration {
+    address: watch::Receiver<Option<Address>>,
+    relay: Identifier,
+    _stop: watch::Sender<()>,
+}
+
+impl RelayRegistration {
+    /// Our address in the relay's node, while the registration stands.
+    #[must_use]
+    pub fn address(&self) -> Option<Address> {
+        self.address.borrow().clone()
+    }
+
+    /// The identity of the relay.
+    #[must_use]
+    pub fn relay(&self) -> &Identifier {
+        &self.relay
+    }
+}
+
+impl Node {
+    /// Registers at the relay at `relay` (an address as for [`Node::connect`]) and stays registered: after a loss it registers
+    /// again. Later attempts accept the identity that was met first and no other.
+    ///
+    /// # Errors
+    /// [`RegisterError`] if the first attempt fails.
+    pub async fn register_at_relay(
+        &self,
+        relay: &str,
+        options: RegistrationOptions,
+    ) -> Result<RelayRegistration, RegisterError> {
+        let first = register(self, relay, &options).await?;
+        let identity = *first.channel.peer();
+        let options = RegistrationOptions {
+            expect: Trust::Identifier(identity),
+            ..options
+        };
+        let (publish, address) = watch::channel(Some(first.address.clone()));
+        let (stop, mut stopped) = watch::channel(());
+        self.announce(relay, &first);
+        let task = keep(self.clone(), relay.to_owned(), options, first, publish);
+        self.shared().spawn(async move {
+            tokio::select! {
+                () = task => {}
+                // Ends when the sender is dropped.
+                () = async { while stopped.changed().await.is_ok() {} } => {}
+            }
+        });
+        Ok(RelayRegistration {
+            address,
+            relay: identity,
+            _stop: stop,
+        })
+    }
+
+    fn announce(&self, relay: &str, standing: &Standing) {
+        let address = String::from_utf8_lossy(standing.address.value()).into_owned();
+        self.shared().emit(Event::Registered {
+            relay: relay.to_owned(),
+            address,
+        });
+    }
+}
+
+async fn keep(
+    node: Node,
+    relay: String,
+    options: RegistrationOptions,
+    first: Standing,
+    publish: watch::Sender<Option<Address>>,
+) {
+    let mut standing = first;
+    loop {
+        let reason = tokio::select! {
+            reason = standing.channel.closed() => reason,
+            () = standing.link.closed() => CloseReason::Carrier,
+        };
+        publish.send_replace(None);
+        standing.channel.close();
+        standing.link.close();
+        node.shared().emit(Event::Lost {
+            what: format!("registration at the relay {relay}"),
+            why: reason.to_string(),
+        });
+        #[cfg(sealway_weaken)]
+        if sealway_core::weaken::off(sealway_core::weaken::Check::Recovery) {
+            return std::future::pending().await;
+        }
+        let mut back_off = BackOff::new();
+        standing = loop {
+            back_off.wait().await;
+            match register(&node, &relay, &options).await {
+                Ok(standing) => break standing,
+                Err(RegisterError::Channel(error @ OpenError::Unexpected { .. })) => {
+                    node.shared().emit(Event::Refused {
+                        why: format!("relay {relay}: {error}"),
+                    });
+                }
+                Err(error) => tracing::debug!(%relay, %error, "not registered yet"),
+            }
+        };
+        publish.send_replace(Some(standing.address.clone()));
+        node.announce(&relay, &standing);
+    }
+}
+
+async fn register(
+    node: &Node,
+    relay: &str,
+    options: &RegistrationOptions,
+) -> Result<Standing, RegisterError> {
+    let link = node.connect(relay).await?;
+    match register_over(node, &link, options).await {
+        Ok((channel, address, hop)) => Ok(Standing {
+            link,
+            channel,
+            address,
+            _hop: hop,
+        }),
+        Err(error) => {
+            link.close();
+            Err(error)
+        }
+    }
+}
+
+async fn register_over(
+    node: &Node,
+    link: &Link,
+    options: &RegistrationOptions,
+) -> Result<(Channel, Address, Registered), RegisterError> {
+    let to: Route = [link.address().clone(), Address::local(&options.listener)]
+        .into_iter()
+        .collect();
+    let channel_options = ChannelOptions {
+        confined: true,
+        ..ChannelOptions::expect(options.expect.clone())
+    };
+    let channel = node.secure_channel(to, channel_options).await?;
+    let request = options
+        .alias
+        .clone()
+        .map_or(Request::Ephemeral, Request::Alias);
+    let (hop, mut confirmations) = Registered::begin(node.shared(), channel.address());
+    let payload = request.encode();
+    let ask = |service: &str| {
+        let to: Route = [channel.address().clone(), Address::local(service)]
+            .into_iter()
+            .collect();
+        node.send(Message::new(
+            to,
+            route_to(&hop.address),
+            Frame::from_slice(&payload),
+        ))
+    };
+    ask(NATIVE_SERVICE).await?;
+    let own = node
+        .party()
+        .map(|party| *party.identifier())
+        .ok_or(OpenError::NoIdentity)?;
+    let confirmed = async {
+        let native = tokio::time::timeout(NATIVE_PATIENCE, confirmations.recv()).await;
+        let (frame, return_route) = match native {
+            Ok(Some(confirmation)) => confirmation,
+            Ok(None) => return Err(RegisterError::Unconfirmed),
+            Err(_) => {
+                // Not one of ours, it seems: the reference's service, by the kind of name.
+                let service = if options.alias.is_some() {
+                    STATIC_SERVICE
+                } else {
+                    EPHEMERAL_SERVICE
+                };
+                ask(service).await?;
+                confirmations
+                    .recv()
+                    .await
+                    .ok_or(RegisterError::Unconfirmed)?
+            }
+        };
+        if let Some(why) = refusal(frame.as_slice()) {
+            return Err(RegisterError::Refused(why));
+        }
+        accept_confirmation(&request, &own, frame.as_slice(), &return_route).map_err(|error| {
+            tracing::debug!(%error, "no confirmation");
+            RegisterError::Unconfirmed
+        })
+    };
+    tokio::select! {
+        outcome = tokio::time::timeout(CONFIRM_DEADLINE, confirmed) => {
+            let address = outcome.map_err(|_| RegisterError::Unconfirmed)??;
+            channel.depend();
+            Ok((channel, address, hop))
+        }
+        reason = channel.closed() => Err(RegisterError::Closed(reason)),
+    }
+}
+
+/// The reason in a refusal, as far as it may be shown: the relay is not trusted with our terminal.
+fn refusal(payload: &[u8]) -> Option<String> {
+    const LONGEST: usize = 200;
+    let text = bare::Reader::new(payload).string().ok()?;
+    let why = text.strip_prefix(REFUSAL)?.trim_end_matches('!');
+    Some(
+        why.chars()
+            .filter(|c| !c.is_control())
+            .take(LONGEST)
+            .collect(),
+    )
+}
+
+/// The address that registers: gets confirmations and, from relays of the Elixir reference, everything that is relayed.
+struct Registered {
+    node: Weak<Shared>,
+    address: Address,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        if let Some(node) = self.node.upgrade() {
+            node.forget(&self.address);
+        }
+    }
+}
+
+struct RegisteredHop {
+    address: Address,
+    /// Four confirmations at the most, each under 1 KiB; more are nobody's business.
+    confirmations: Mutex<mpsc::Sender<(Frame, Route)>>,
+}
+
+impl Registered {
+    fn begin(node: &Arc<Shared>, channel: &Address) -> (Self, mpsc::Receiver<(Frame, Route)>) {
+        let address = node.fresh_address();
+        let (sender, receiver) = mpsc::channel(4);
+        let hop = RegisteredHop {
+            address: address.clone(),
+            confirmations: Mutex::new(sender),
+        };
+        let exposure = Exposure::local().to_source(channel.clone());
+        node.router.insert(
+            address.clone(),
+            Endpoint {
+                exposure,
+                target: Target::Hop(Arc::new(hop)),
+            },
+        );
+        (
+            Self {
+                node: Arc::downgrade(node),
+                address,
+            },
+            receiver,
+        )
+    }
+}
+
+impl Hop for RegisteredHop {
+    fn step(&self, _router: &Router, mut message: Message, _flushes: &mut Flushes) -> Step {
+        match relayed(&mut message.onward, &self.address) {
+            RelayedTo::Next => Step::Next(message),
+            RelayedTo::Refused => Step::Refused(Count::TooManyHops),
+            RelayedTo::Service => {
+                let sender = crate::node::lock(&self.confirmations);
+                match sender.try_send((message.payload, message.return_route)) {
+                    Ok(()) => Step::Done,
+                    Err(_) => Step::Refused(Count::MailboxFull),
+                }
+            }
+        }
+    }
+}
