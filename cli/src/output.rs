@@ -14,6 +14,7 @@ pub(crate) struct Output {
     json: bool,
     quiet: bool,
     colour: bool,
+    terminal: bool,
 }
 
 impl Output {
@@ -22,17 +23,24 @@ impl Output {
     pub(crate) fn new(json: bool, quiet: bool) -> Self {
         let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
-        let colour = !json && !set("NO_COLOR") && !dumb && io::stdout().is_terminal();
+        let terminal = io::stdout().is_terminal();
+        let colour = terminal && !json && !set("NO_COLOR") && !dumb;
         Self {
             json,
             quiet,
             colour,
+            terminal,
         }
     }
 
     /// Whether results are JSON.
     pub(crate) fn json(&self) -> bool {
         self.json
+    }
+
+    /// Whether somebody looks at stdout.
+    pub(crate) fn on_terminal(&self) -> bool {
+        self.terminal
     }
 
     /// Whether notes are left out.

@@ -204,8 +204,8 @@ pub(crate) enum Service {
     after_help = "ROUTE ends at an outlet: /ip4/10.0.0.7/tcp/4100/service/forward_to_alice/secure/api/service/files"
 )]
 pub(crate) struct InletArgs {
-    /// Where the service appears
-    #[arg(long, value_name = "ADDR")]
+    /// Where the service appears: HOST:PORT or tcp:HOST:PORT; port 0 picks a free one
+    #[arg(long, value_name = "ADDR", value_parser = values::tcp_addr)]
     pub(crate) listen: Addr,
     /// The way to the outlet, a multiaddr
     #[arg(long, value_name = "ROUTE")]
@@ -247,6 +247,9 @@ pub(crate) struct CallArgs {
     pub(crate) payload: String,
     #[command(flatten)]
     pub(crate) expect: ExpectArg,
+    /// Send and print the payload as it is, not as a text with its length before it
+    #[arg(long)]
+    pub(crate) raw: bool,
     /// Print the reply's payload as hex
     #[arg(long)]
     pub(crate) hex: bool,

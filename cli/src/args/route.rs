@@ -20,6 +20,14 @@ impl Route {
         &self.0
     }
 
+    /// The service that it ends at.
+    pub(crate) fn target(&self) -> Option<&str> {
+        match self.0.protocols().last() {
+            Some(Protocol::Service(name) | Protocol::Worker(name)) => Some(name),
+            _ => None,
+        }
+    }
+
     /// Whether a secure channel is part of it.
     pub(crate) fn is_secure(&self) -> bool {
         self.0

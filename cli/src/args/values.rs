@@ -69,6 +69,14 @@ pub(crate) fn remote_addr(text: &str) -> Result<Addr, String> {
     }
 }
 
+/// Reads an address of TCP: like [`Addr`], but Unix sockets are refused.
+pub(crate) fn tcp_addr(text: &str) -> Result<Addr, String> {
+    match text.parse()? {
+        Addr::Unix(_) => Err("an inlet listens at a TCP port, not at a Unix socket".to_owned()),
+        address => Ok(address),
+    }
+}
+
 fn unix_path(path: &str) -> Result<PathBuf, String> {
     match path.len() {
         0 => Err("the path of the socket is missing".to_owned()),

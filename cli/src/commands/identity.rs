@@ -6,6 +6,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+use sealway::control::Changed;
 use sealway::home::Home;
 use sealway::store::{Backup, BackupError, IdentityStoreError, Name, StoreFault, StoredIdentity};
 use sealway_core::crypto::KeyType;
@@ -71,7 +72,7 @@ pub(crate) fn run(command: IdentityCommand, global: &Global, output: Output) -> 
             let home = home()?;
             let name = name_of(&name)?;
             home.identities().delete(&name).wait()?;
-            tell_others(&home, "identities", output);
+            tell_others(&home, Changed::Identities, output)?;
             output.note(&format!("deleted {name} and its keys"));
             output.result("", &json!({"deleted": name.as_str()}))
         }
@@ -162,7 +163,7 @@ fn rotate(
         .identities()
         .rotate(chosen(name)?.as_ref(), key.into(), rotation, now)
         .wait()?;
-    tell_others(home, "identities", output);
+    tell_others(home, Changed::Identities, output)?;
     output.note(&format!(
         "{} has a new key; its identifier stays, peers learn it when they meet it",
         stored.name
@@ -237,7 +238,7 @@ fn import(file: &Path, name: Option<&str>, global: &Global, output: Output) -> R
         .identities()
         .import(backup, home.clock().now())
         .wait()?;
-    tell_others(&home, "identities", output);
+    tell_others(&home, Changed::Identities, output)?;
     print_identifier(&stored, output)
 }
 

@@ -1,11 +1,22 @@
 //! One file per command.
 
+mod call;
 mod completions;
+mod daemon;
 mod identity;
+mod inlet;
+mod node;
+mod party;
 mod peer;
+mod ping;
+mod reach;
+mod relay;
+mod status;
+mod stored;
 
 use std::future::Future;
 
+use sealway::control::{Changed, ControlClient};
 use sealway::home::Home;
 use sealway::store::Name;
 
@@ -16,17 +27,23 @@ use crate::output::Output;
 
 /// Carries out what the command line asks for.
 pub(crate) fn run(cli: Cli, output: Output) -> Result<()> {
+    let global = cli.global;
     match cli.command {
         Command::Demo(args) => wait_for(demo::run(&args, output)),
-        Command::Identity(command) => identity::run(command, &cli.global, output),
-        Command::Peer(command) => peer::run(command, &cli.global, output),
+        Command::Node(args) => wait_for(node::run(&args, &global, output)),
+        Command::Inlet(args) => wait_for(inlet::run(&args, &global, output)),
+        Command::Relay(args) => wait_for(relay::run(&args, &global, output)),
+        Command::Call(args) => wait_for(call::run(&args, &global, output)),
+        Command::Ping(args) => wait_for(ping::run(&args, &global, output)),
+        Command::Identity(command) => identity::run(command, &global, output),
+        Command::Peer(command) => peer::run(command, &global, output),
+        Command::Status => wait_for(status::run(&global, output)),
         Command::Completions(args) => completions::run(&args, output),
-        _ => Ok(()),
     }
 }
 
 /// Runs what waits for sockets and processes.
-fn wait_for(work: impl Future<Output = Result<()>>) -> Result<()> {
+fn wait_for<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -44,7 +61,18 @@ fn name_of(text: &str) -> Result<Name> {
 }
 
 /// Tells the processes that run on this home what has changed in it.
-fn tell_others(_home: &Home, _what: &str, _output: Output) {}
+///
+/// # Errors
+/// There is no runtime to be had.
+fn tell_others(home: &Home, changed: Changed, output: Output) -> Result<()> {
+    let told = wait_for(async { Ok(ControlClient::notify_changed(home, changed).await) })?;
+    match told {
+        0 => {}
+        1 => output.note("1 running process has taken it up"),
+        more => output.note(&format!("{more} running processes have taken it up")),
+    }
+    Ok(())
+}
 
 /// Lower-case hex.
 fn hex(bytes: &[u8]) -> String {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use sealway::control::Changed;
 use sealway::store::{Direction, Peer, PeerError, Pin, PinOrigin};
 use sealway_core::identity::{Identifier, Identity, MAX_HISTORY_LEN};
 use serde_json::{Value, json};
@@ -38,7 +39,7 @@ pub(crate) fn run(command: PeerCommand, global: &Global, output: Output) -> Resu
                 Who::Identifier(identifier) => home.peers().add(&name, *identifier, now).wait()?,
                 Who::History(identity) => home.peers().add_history(&name, identity, now).wait()?,
             };
-            tell_others(&home, "peers", output);
+            tell_others(&home, Changed::Peers, output)?;
             output.note(&format!(
                 "{name} is trusted: it may reach what is offered to pinned peers"
             ));
@@ -59,7 +60,7 @@ pub(crate) fn run(command: PeerCommand, global: &Global, output: Output) -> Resu
         PeerCommand::Remove { name } => {
             let home = home::open(global)?;
             let peer = home.peers().remove(&name).wait()?;
-            tell_others(&home, "peers", output);
+            tell_others(&home, Changed::Peers, output)?;
             output.note(&format!("{} is not trusted any more", peer.identifier));
             output.result("", &described(&peer))
         }

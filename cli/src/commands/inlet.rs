@@ -1,0 +1,62 @@
+//! `sealway inlet`: the service at the end of a route as a local port.
+
+use sealway::PathOptions;
+use sealway::channel::CloseReason;
+use sealway::portal::InletError;
+
+use super::daemon::Daemon;
+use super::party::expected;
+use super::reach;
+use crate::args::{Global, InletArgs};
+use crate::error::{CliError, Result};
+use crate::output::Output;
+
+impl From<InletError> for CliError {
+    fn from(error: InletError) -> Self {
+        match error {
+            InletError::Listen(error) => error.into(),
+            InletError::Path(error) => error.into(),
+            other => CliError::failed(&other),
+        }
+    }
+}
+
+/// Runs the inlet until a signal ends it, or the other end says that we may reach nothing there.
+///
+/// # Errors
+/// It cannot listen, or the path cannot be built.
+pub(crate) async fn run(args: &InletArgs, global: &Global, output: Output) -> Result<()> {
+    let mut daemon = Daemon::start("inlet", global, &args.own, output).await?;
+    let options = PathOptions::expect(expected(
+        args.expect.expect.as_ref(),
+        args.to.route(),
+        &daemon.home,
+    )?);
+    let node = daemon.node.clone();
+    let listen = args.listen.to_string();
+    let opening = async {
+        Ok(node
+            .inlet(&listen, args.to.route().multiaddr(), options)
+            .await?)
+    };
+    let opened = daemon.starting(opening).await;
+    drop(node);
+    let inlet = match opened {
+        Ok(Some(inlet)) => inlet,
+        Ok(None) => return daemon.end().await,
+        Err(error) => return daemon.give_up(error).await,
+    };
+    let first = inlet.path();
+    let refused = async move {
+        let reason = match first {
+            Some(path) => path.ended().await,
+            None => std::future::pending().await,
+        };
+        if reason == CloseReason::Refused {
+            reach::ended(reason)
+        } else {
+            std::future::pending().await
+        }
+    };
+    daemon.run_until(refused).await
+}

@@ -1,0 +1,128 @@
+//! `sealway node`: chosen services, outlets and the channel listener `api`, at given listeners or behind a relay.
+
+use sealway::channel::ListenerOptions;
+use sealway::home::Home;
+use sealway::relay::{RegistrationOptions, RelayRegistration};
+use sealway::store::{Direction, Pin, PinOrigin, Resource};
+use sealway::{AddressInUse, Exposure, Node, Service};
+use sealway_core::channel::Trust;
+
+use super::daemon::Daemon;
+use super::party::{Admission, admission, pinned};
+use super::relay;
+use crate::args::values::Addr;
+use crate::args::{self, Global, NodeArgs};
+use crate::error::{CliError, Result};
+use crate::output::Output;
+
+/// The address of the channel listener (reference, section 7.5).
+pub(super) const LISTENER: &str = "api";
+
+impl From<AddressInUse> for CliError {
+    fn from(error: AddressInUse) -> Self {
+        CliError::failed(&error).hint("give services and outlets names of their own")
+    }
+}
+
+/// Runs the node until a signal ends it.
+///
+/// # Errors
+/// Something did not start.
+pub(crate) async fn run(args: &NodeArgs, global: &Global, output: Output) -> Result<()> {
+    let mut daemon = Daemon::start("node", global, &args.own, output).await?;
+    let admission = admission(&args.trust, &daemon.pins);
+    offer(&daemon, args, &admission)?;
+    if args.relay {
+        relay::serve(&daemon.node, &daemon)?;
+    }
+    let mut _registration = None;
+    if let Some(via) = &args.via {
+        let (node, home) = (daemon.node.clone(), daemon.home.clone());
+        match daemon
+            .starting(register(&node, &home, via, args.alias.clone()))
+            .await
+        {
+            Ok(Some(registration)) => _registration = Some(registration),
+            Ok(None) => return daemon.end().await,
+            Err(error) => return daemon.give_up(error).await,
+        }
+    }
+    daemon.listen_and_run(&args.listen).await
+}
+
+/// Registers at a relay and stays registered. The relay is pinned when it is first met: from then on it must be the same.
+async fn register(
+    node: &Node,
+    home: &Home,
+    via: &Addr,
+    alias: Option<String>,
+) -> Result<RelayRegistration> {
+    let resource = format!("relay:{via}");
+    let known = pinned(home, |pin| pin.as_str() == resource)?;
+    let expect = if known.is_empty() {
+        Trust::Everyone
+    } else {
+        Trust::AnyOf(known)
+    };
+    let alias = alias.or_else(|| node.party().map(|party| party.identifier().to_string()));
+    let registration = node
+        .register_at_relay(&via.to_string(), RegistrationOptions::new(alias, expect))
+        .await?;
+    let pin = Pin {
+        direction: Direction::Outbound,
+        resource: Resource::Named(resource),
+        origin: PinOrigin::FirstMeeting,
+        added: home.clock().now(),
+    };
+    home.peers().pin(*registration.relay(), pin).await?;
+    Ok(registration)
+}
+
+/// Opens the listener, the services and the outlets, to whom they are for.
+fn offer(daemon: &Daemon, args: &NodeArgs, admission: &Admission) -> Result<()> {
+    let node = &daemon.node;
+    node.secure_channel_listener(
+        LISTENER,
+        ListenerOptions {
+            access: admission.listener.clone(),
+        },
+    )?;
+    let exposure = |name: &str| {
+        let channels = Exposure::local().to_channels(admission.service.clone(), name);
+        if args.plain_service.iter().any(|plain| plain == name) {
+            channels.to_transports()
+        } else {
+            channels
+        }
+    };
+    for service in Service::ALL {
+        let name = service.name();
+        let asked = args
+            .service
+            .iter()
+            .any(|asked| Service::from(*asked) == service);
+        // Echo answers the liveness checks of channels and portals: it is always there for trusted peers.
+        if asked || service == Service::Echo || args.plain_service.iter().any(|plain| plain == name)
+        {
+            node.start_service(service, exposure(name))?;
+        }
+    }
+    for outlet in &args.outlet {
+        node.outlet(
+            &outlet.name,
+            &outlet.target.to_string(),
+            exposure(&outlet.name),
+        )?;
+    }
+    Ok(())
+}
+
+impl From<args::Service> for Service {
+    fn from(service: args::Service) -> Self {
+        match service {
+            args::Service::Echo => Service::Echo,
+            args::Service::Hop => Service::Hop,
+            args::Service::Uppercase => Service::Uppercase,
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Who this end is, whom it trusts, and whom it means to reach.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use sealway::channel::histories::Histories;
+use sealway::home::Home;
+use sealway::keys::{PartyLoadError, load_party};
+use sealway::store::{Direction, Name, Pin, Resource, StoreFault};
+use sealway::{Access, Node};
+use sealway_core::channel::{LocalParty, Trust};
+use sealway_core::crypto::KeyType;
+use sealway_core::identity::Identifier;
+
+use super::stored::Kept;
+use crate::args::route::Route;
+use crate::args::values::{Expect, Trusted};
+use crate::error::{CliError, Result};
+
+impl From<PartyLoadError> for CliError {
+    fn from(error: PartyLoadError) -> Self {
+        CliError::failed(&error).hint(error.hint())
+    }
+}
+
+/// Loads the identity of this name, or the default one; makes a default one if there is none at all.
+///
+/// # Errors
+/// It is not there, or cannot be used.
+pub(super) async fn load(home: &Home, name: Option<&Name>) -> Result<Arc<LocalParty>> {
+    if name.is_none() {
+        let default = super::name_of("default")?;
+        home.identities()
+            .default_or_create(&default, KeyType::Ed25519, home.clock().now())
+            .await?;
+    }
+    Ok(load_party(home, name, &[]).await?)
+}
+
+/// Starts a node under an identity of the home, which believes no older history than the home knows.
+///
+/// # Errors
+/// The identity is not there, or cannot be used.
+pub(super) async fn start_node(home: &Home, name: Option<&Name>) -> Result<Node> {
+    let party = load(home, name).await?;
+    Ok(Node::builder()
+        .identity(party)
+        .histories(Histories::stored(Arc::new(Kept(home.clone()))))
+        .start())
+}
+
+/// The inbound pins of a home, in memory: they are asked for each message.
+pub(super) struct Pins {
+    inbound: RwLock<HashMap<Identifier, Vec<Resource>>>,
+}
+
+impl Pins {
+    /// Reads the pins.
+    ///
+    /// # Errors
+    /// The store's faults.
+    pub(super) fn load(home: &Home) -> std::result::Result<Self, StoreFault> {
+        let pins = Self {
+            inbound: RwLock::default(),
+        };
+        pins.reload(home)?;
+        Ok(pins)
+    }
+
+    /// Reads the pins again.
+    ///
+    /// # Errors
+    /// The store's faults; then the former pins hold.
+    pub(super) fn reload(&self, home: &Home) -> std::result::Result<(), StoreFault> {
+        let inbound = home
+            .peers()
+            .list()?
+            .into_iter()
+            .map(|peer| {
+                let pins = peer
+                    .pins
+                    .into_iter()
+                    .filter(|pin| pin.direction == Direction::Inbound);
+                (
+                    peer.identifier,
+                    pins.map(|pin| pin.resource).collect::<Vec<_>>(),
+                )
+            })
+            .filter(|(_, resources)| !resources.is_empty())
+            .collect();
+        *self.inbound.write().unwrap_or_else(PoisonError::into_inner) = inbound;
+        Ok(())
+    }
+
+    fn admits(&self, peer: &Identifier, resource: &str) -> bool {
+        let inbound = self.inbound.read().unwrap_or_else(PoisonError::into_inner);
+        inbound.get(peer).is_some_and(|resources| {
+            resources
+                .iter()
+                .any(|pinned| matches!(pinned, Resource::Any) || pinned.as_str() == resource)
+        })
+    }
+
+    fn knows(&self, peer: &Identifier) -> bool {
+        self.inbound
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains_key(peer)
+    }
+}
+
+/// Who may reach what.
+pub(super) struct Admission {
+    /// At the channel listener: whether a peer may reach anything.
+    pub(super) listener: Access,
+    /// At a service or an outlet.
+    pub(super) service: Access,
+}
+
+/// What `--trust` says; without it the pins decide.
+pub(super) fn admission(trusted: &[Trusted], pins: &Arc<Pins>) -> Admission {
+    if trusted.is_empty() {
+        let (at_listener, at_service) = (Arc::clone(pins), Arc::clone(pins));
+        return Admission {
+            listener: Access::by(move |peer, _| at_listener.knows(peer)),
+            service: Access::by(move |peer, resource| at_service.admits(peer, resource)),
+        };
+    }
+    let trust = if trusted.contains(&Trusted::Everyone) {
+        Trust::Everyone
+    } else {
+        let identifiers = trusted.iter().filter_map(|trusted| match trusted {
+            Trusted::Identifier(identifier) => Some(*identifier),
+            Trusted::Everyone => None,
+        });
+        Trust::AnyOf(identifiers.collect())
+    };
+    Admission {
+        listener: Access::trust(trust.clone()),
+        service: Access::trust(trust),
+    }
+}
+
+/// What `--expect` says; without it those that are pinned for what the route ends at.
+///
+/// # Errors
+/// The store's faults.
+pub(super) fn expected(expect: Option<&Expect>, to: &Route, home: &Home) -> Result<Trust> {
+    Ok(match expect {
+        Some(Expect::Anyone) => Trust::Everyone,
+        Some(Expect::Identifier(identifier)) => Trust::Identifier(*identifier),
+        None => {
+            let target = to.target();
+            Trust::AnyOf(pinned(home, |pin| {
+                matches!(pin, Resource::Any) || target == Some(pin.as_str())
+            })?)
+        }
+    })
+}
+
+/// Whom we may reach something of, that `wanted` picks.
+///
+/// # Errors
+/// The store's faults.
+pub(super) fn pinned(home: &Home, wanted: impl Fn(&Resource) -> bool) -> Result<Vec<Identifier>> {
+    let outbound = |pin: &Pin| pin.direction == Direction::Outbound && wanted(&pin.resource);
+    let peers = home.peers().list()?.into_iter();
+    Ok(peers
+        .filter(|peer| peer.pins.iter().any(outbound))
+        .map(|peer| peer.identifier)
+        .collect())
+}

@@ -1,0 +1,111 @@
+//! Failures to reach somebody: who was not reachable, who refused, whom we did not expect.
+
+use std::error::Error as _;
+use std::io;
+
+use sealway::channel::{CloseReason, OpenError};
+use sealway::relay::RegisterError;
+use sealway::transport::TransportError;
+use sealway::{PathError, RequestError};
+
+use crate::error::{CliError, Kind};
+
+impl From<TransportError> for CliError {
+    fn from(error: TransportError) -> Self {
+        match &error {
+            TransportError::Listen { source, .. } => listen_failed(&error, source),
+            TransportError::Unresolvable { .. } => CliError::new(Kind::Unreachable, &error)
+                .hint("check the name, and whether this machine can resolve names"),
+            TransportError::Unreachable { .. } => CliError::new(Kind::Unreachable, &error).hint(
+                "check the address, that the other end runs, and that no firewall stands between",
+            ),
+            _ => {
+                CliError::failed(&error).hint("addresses are HOST:PORT, tcp:HOST:PORT or unix:PATH")
+            }
+        }
+    }
+}
+
+fn listen_failed(error: &TransportError, source: &io::Error) -> CliError {
+    let hint = match source.kind() {
+        io::ErrorKind::AddrInUse => {
+            "choose another port (0 picks a free one), or end the process that listens there"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "use an address of this machine, such as 127.0.0.1 or 0.0.0.0"
+        }
+        io::ErrorKind::PermissionDenied => "use a port above 1023, or a path where you can write",
+        _ => "choose another address to listen at",
+    };
+    CliError::failed(error).hint(hint)
+}
+
+impl From<PathError> for CliError {
+    fn from(error: PathError) -> Self {
+        match error {
+            PathError::Transport(error) => error.into(),
+            PathError::Channel { error: OpenError::Unexpected { met }, listener } => CliError::new(
+                Kind::Refused,
+                format!("met {met} at /secure/{listener}, who is neither pinned here nor expected"),
+            )
+            .hint(format!("if you mean to reach it: --expect {met}, or: sealway peer add NAME {met}")),
+            error if error.is_refusal() => refused(&error),
+            error if error.is_unreachable() => CliError::new(Kind::Unreachable, &error)
+                .hint("check the route, that its nodes run, and that the relay knows the name; sealway ping shows how far it leads"),
+            error => CliError::failed(&error).hint("check the route"),
+        }
+    }
+}
+
+fn refused(why: &dyn std::fmt::Display) -> CliError {
+    CliError::new(Kind::Refused, why)
+        .hint("ask the other end's operator to trust your identifier (sealway identity show): --trust, or sealway peer add")
+}
+
+impl From<RegisterError> for CliError {
+    fn from(error: RegisterError) -> Self {
+        match error {
+            RegisterError::Transport(error) => error.into(),
+            RegisterError::Channel(OpenError::Unexpected { met }) => CliError::new(
+                Kind::Refused,
+                format!("the relay is {met} now, and was another when it was met first"),
+            )
+            .hint(format!("if that is right, forget the former one (sealway peer list, sealway peer remove), else do not use {met}")),
+            RegisterError::Unconfirmed | RegisterError::Closed(_) => CliError::new(Kind::Refused, &error)
+                .hint("choose another --alias, or ask the relay's operator"),
+            error => CliError::new(Kind::Unreachable, &error)
+                .hint("check that a relay runs at that address: sealway relay --listen ADDR"),
+        }
+    }
+}
+
+/// The failure that the end of a path is.
+pub(super) fn ended(reason: CloseReason) -> CliError {
+    match reason {
+        CloseReason::Refused => {
+            refused(&"the other end closed the channel before any answer: it admits us to nothing")
+        }
+        reason => CliError::new(
+            Kind::Unreachable,
+            format!("the path ended before an answer came: {reason}"),
+        )
+        .hint("check that the nodes on the route run, then try again"),
+    }
+}
+
+impl From<RequestError> for CliError {
+    fn from(error: RequestError) -> Self {
+        let source = error.source().map(ToString::to_string);
+        let what = source.unwrap_or_else(|| error.to_string());
+        match error {
+            RequestError::Deadline(_) => CliError::new(Kind::Unreachable, what).hint(
+                "check that the route ends at a service that answers, and give more --timeout",
+            ),
+            RequestError::Undecodable(_) => {
+                CliError::failed(what).hint("the service speaks another protocol; try --raw")
+            }
+            _ => CliError::new(Kind::Unreachable, what)
+                .hint("check that the nodes on the route run, then try again"),
+        }
+    }
+}

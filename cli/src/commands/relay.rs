@@ -1,0 +1,49 @@
+//! `sealway relay`: a process anyone can host, through which parties with no open port are reached.
+
+use std::sync::Arc;
+
+use sealway::channel::ListenerOptions;
+use sealway::relay::RelayOptions;
+use sealway::{Access, Exposure, Node, Service};
+
+use super::daemon::Daemon;
+use super::node::LISTENER;
+use super::stored::Kept;
+use crate::args::{Global, RelayArgs};
+use crate::error::Result;
+use crate::output::Output;
+
+/// Runs the relay until a signal ends it.
+///
+/// # Errors
+/// Something did not start.
+pub(crate) async fn run(args: &RelayArgs, global: &Global, output: Output) -> Result<()> {
+    let daemon = Daemon::start("relay", global, &args.own, output).await?;
+    let node = daemon.node.clone();
+    // A relay accepts any proven identity, within quotas.
+    let everybody = Access::by(|_, _| true);
+    node.secure_channel_listener(
+        LISTENER,
+        ListenerOptions {
+            access: everybody.clone(),
+        },
+    )?;
+    node.start_service(
+        Service::Echo,
+        Exposure::local().to_channels(everybody, "echo"),
+    )?;
+    serve(&node, &daemon)?;
+    daemon.listen_and_run(&args.listen).await
+}
+
+/// Opens the relay's services; names are kept in the home.
+///
+/// # Errors
+/// An address is in use.
+pub(super) fn serve(node: &Node, daemon: &Daemon) -> Result<()> {
+    let names = Arc::new(Kept(daemon.home.clone()));
+    Ok(node.relay_service(RelayOptions {
+        names: Some(names),
+        ..RelayOptions::default()
+    })?)
+}

@@ -1,0 +1,61 @@
+//! `sealway status`: what runs on a home, by asking it.
+
+use std::fmt::Write as _;
+
+use sealway::control::{ControlClient, Method};
+use serde_json::{Value, json};
+
+use crate::args::Global;
+use crate::error::Result;
+use crate::home;
+use crate::output::Output;
+
+/// Asks every process of the home and prints what it says.
+///
+/// # Errors
+/// The home cannot be used.
+pub(crate) async fn run(global: &Global, output: Output) -> Result<()> {
+    let home = home::open(global)?;
+    let mut processes = Vec::new();
+    for mut client in ControlClient::all(&home).await {
+        let pid = client.pid();
+        let status = match client.call(Method::Get, "/status", &[]).await {
+            Ok(answer) if answer.is_ok() => {
+                serde_json::from_slice(&answer.body).unwrap_or_default()
+            }
+            Ok(_) => json!({"pid": pid, "error": "it gave no status"}),
+            Err(error) => json!({"pid": pid, "error": error.to_string()}),
+        };
+        processes.push(status);
+    }
+    processes.sort_by_key(|process: &Value| process["pid"].as_u64());
+    if processes.is_empty() {
+        output.note("nothing runs on this home");
+    }
+    let human: Vec<String> = processes.iter().map(lines).collect();
+    output.result(
+        human.join("\n").trim_end(),
+        &json!({"home": home.path(), "processes": processes}),
+    )
+}
+
+fn lines(process: &Value) -> String {
+    let text = |name: &str| process[name].as_str().unwrap_or("-").to_owned();
+    let number = |name: &str| process[name].as_u64().unwrap_or_default();
+    let mut out = format!("process {}  {}", number("pid"), text("command"));
+    if let Some(error) = process["error"].as_str() {
+        let _ = writeln!(out, "  {error}");
+        return out;
+    }
+    let _ = writeln!(
+        out,
+        "  {}  up {} s, {} connections",
+        text("identifier"),
+        number("seconds"),
+        number("connections")
+    );
+    for (name, value) in process["counters"].as_object().into_iter().flatten() {
+        let _ = writeln!(out, "  {name:<22} {value}");
+    }
+    out
+}
