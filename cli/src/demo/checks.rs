@@ -137,6 +137,11 @@ pub(super) async fn tampered_frame_refused(stage: &mut Stage, story: &mut Story)
         .counters_reach("client", &["frames_refused"], client_before + 1, COUNTED)
         .await?;
 
+    let healed = wait_for_path(stage, RECOVERY).await?;
+    story.say(&format!(
+        "the next request was answered {:.1} s later",
+        healed.as_secs_f64()
+    ));
     let node_before = stage.counters("node", &["frames_refused"]).await?;
     let (_, requests_before) = stage.service.visits.seen();
     stage.node_side.sent.begin(Mischief {
@@ -157,7 +162,7 @@ pub(super) async fn tampered_frame_refused(stage: &mut Stage, story: &mut Story)
         .await?;
     let requests = stage.service.visits.seen().1 - requests_before;
     story.say(&format!(
-        "one bit flipped in {flipped_request} frame to the node: {requests} requests reached the service"
+        "one bit flipped in each of {flipped_request} frames to the node: {requests} requests reached the service"
     ));
     let (at_client, at_node) = (client_after - client_before, node_after - node_before);
     if flipped == 0 || flipped_request == 0 {
@@ -253,10 +258,14 @@ pub(super) async fn stranger_refused(stage: &mut Stage, story: &mut Story) -> Ob
         .run("stranger", &arguments, READY)
         .await
         .map_err(said("the stranger's call"))?;
-    let said_why = called.stderr.lines().next().unwrap_or_default().to_owned();
+    let error: serde_json::Value = serde_json::from_str(&called.stderr).unwrap_or_default();
+    let said_why = error["error"]["message"]
+        .as_str()
+        .unwrap_or("it said nothing")
+        .to_owned();
     story.say(&format!("stranger {stranger}"));
     story.say(&format!(
-        "calls, with the right route: exit code {:?}, {said_why}",
+        "calls, with the right route: exit code {}, \"{said_why}\"",
         called.code.unwrap_or(-1)
     ));
     let through_inlet = stranger_inlet(stage, &to_outlet).await?;
