@@ -10,10 +10,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use sealway::home::Home;
-use sealway::store::{IdentityStoreError, Name, RelayQuota};
+use sealway::store::{IdentityStoreError, Name};
 use sealway_core::UnixSeconds;
 use sealway_core::crypto::KeyType;
 use sealway_core::identity::{Identifier, Rotation};
+use sealway_core::relay::{Limits, NameRecord};
 use store_common::{child, spawn, tell, told};
 use tempfile::tempdir;
 
@@ -66,20 +67,17 @@ fn step(
     let peer = made.identity.identifier();
     home.peers().add(&own, peer, NOW).wait().map_err(fault)?;
     tell(format!("peer {own} {peer}"));
+    let record = NameRecord {
+        alias: own.to_string(),
+        owner: peer,
+        expires: NOW.plus(1000),
+    };
     home.relay_names()
-        .claim(own.as_str(), peer, quota(), NOW)
+        .claim(record, Limits::default(), NOW)
         .wait()
         .map_err(fault)?;
     tell(format!("alias {own} {peer}"));
     Ok(())
-}
-
-fn quota() -> RelayQuota {
-    RelayQuota {
-        per_identity: u32::MAX,
-        total: u32::MAX,
-        lifetime_seconds: 1000,
-    }
 }
 
 fn fault(error: impl std::fmt::Display) -> IdentityStoreError {

@@ -57,6 +57,18 @@ impl ControlClient {
         taken_up
     }
 
+    /// [`ControlClient::notify_changed`] for a command that has no runtime. Not to be called inside of
+    /// one.
+    ///
+    /// # Errors
+    /// The operating system's, if no runtime can be started.
+    pub fn notify_changed_blocking(home: &Home, changed: Changed) -> std::io::Result<usize> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        Ok(runtime.block_on(Self::notify_changed(home, changed)))
+    }
+
     /// The process at the other end.
     #[must_use]
     pub const fn pid(&self) -> u32 {

@@ -119,4 +119,17 @@ impl<'a> Clock<'a> {
         // The group that holds this request writes the time.
         self.store.write(After::Nothing, |_| Ok(()))
     }
+
+    /// Forgets the highest time and goes on from the machine's clock, which it gives: for an operator
+    /// who knows that the clock was ahead once, and that nothing expired is to be feared. Other
+    /// processes of the home remember the later time until they end.
+    pub fn accept_machine_time(&self) -> Pending<UnixSeconds, StoreFault> {
+        let clock = self.store.shared_wall_clock();
+        self.store.write(After::Nothing, move |transaction| {
+            transaction.execute("DELETE FROM settings WHERE key = 'highest_wall_time'", [])?;
+            clock.highest.store(0, Ordering::Relaxed);
+            clock.stored.store(0, Ordering::Relaxed);
+            Ok(system_time())
+        })
+    }
 }

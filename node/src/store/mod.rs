@@ -26,7 +26,7 @@ pub use histories::{Histories, HistoryError};
 pub use identities::{Identities, IdentityStoreError, StoredIdentity};
 pub use name::{MAX_NAME, Name, NameError};
 pub use peers::{Direction, MAX_RESOURCE, Peer, PeerError, Peers, Pin, PinOrigin, Resource};
-pub use relay_names::{MAX_ALIAS, RelayName, RelayNameError, RelayNames, RelayQuota};
+pub use relay_names::{RelayNameError, RelayNames};
 pub use writer::Pending;
 
 pub(crate) use fault::{BUSY_TIMEOUT, name_full_disk};
@@ -115,6 +115,10 @@ impl Store {
 
     pub(crate) fn wall_clock(&self) -> &WallClock {
         &self.inner.clock
+    }
+
+    fn shared_wall_clock(&self) -> Arc<WallClock> {
+        Arc::clone(&self.inner.clock)
     }
 
     /// Has `work` done in a transaction.

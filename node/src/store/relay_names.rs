@@ -3,48 +3,11 @@
 use rusqlite::{Connection, OptionalExtension as _};
 use sealway_core::UnixSeconds;
 use sealway_core::identity::Identifier;
+use sealway_core::relay::{Limits, NameRecord};
 
 use super::fault::StoreFault;
 use super::writer::{After, Pending};
 use super::{Store, seconds, to_column};
-
-/// Longest alias in bytes.
-pub const MAX_ALIAS: usize = 255;
-
-/// What a relay grants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RelayQuota {
-    /// Most aliases that one identity holds.
-    pub per_identity: u32,
-    /// Most aliases in all.
-    pub total: u32,
-    /// How many seconds an alias is kept after its owner claimed it last.
-    pub lifetime_seconds: u64,
-}
-
-impl Default for RelayQuota {
-    /// 32 aliases for each identity, 100,000 in all (some 20 MiB on the disk), kept for 30 days.
-    fn default() -> Self {
-        Self {
-            per_identity: 32,
-            total: 100_000,
-            lifetime_seconds: 30 * 24 * 3600,
-        }
-    }
-}
-
-/// An alias and whose it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RelayName {
-    /// The alias, as the owner chose it: to be escaped where it is shown.
-    pub alias: String,
-    /// Whose it is.
-    pub owner: Identifier,
-    /// When its owner claimed it last.
-    pub claimed: UnixSeconds,
-    /// When it becomes free, unless it is claimed again.
-    pub expires: UnixSeconds,
-}
 
 /// Why an alias is not given.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,19 +20,13 @@ pub enum RelayNameError {
     #[error("the identity holds {max} names already")]
     TooMany {
         /// How many it may hold.
-        max: u32,
+        max: usize,
     },
     /// The relay gives no more names.
     #[error("the relay holds {max} names already")]
     Full {
         /// How many it holds.
-        max: u32,
-    },
-    /// The alias is empty or longer than [`MAX_ALIAS`].
-    #[error("a name of {got} bytes is not between 1 and {MAX_ALIAS}")]
-    Length {
-        /// Its length in bytes.
-        got: usize,
+        max: usize,
     },
     /// The store could not do its work.
     #[error(transparent)]
@@ -93,29 +50,19 @@ impl<'a> RelayNames<'a> {
         Self { store }
     }
 
-    /// Gives the alias to `owner`, or keeps it for another lifetime if it is the owner's already;
-    /// answers once that is on the disk. The owner was proved by a secure channel.
+    /// Gives an alias to its owner in the record, or keeps it for the owner until the record's
+    /// `expires`; answers once that is on the disk. The owner was proved by a secure channel.
     ///
-    /// Fails with any [`RelayNameError`].
+    /// The relay's table has checked the same rules for this process; here they hold for all
+    /// processes of the home. Fails with any [`RelayNameError`].
     pub fn claim(
         &self,
-        alias: &str,
-        owner: Identifier,
-        quota: RelayQuota,
+        record: NameRecord,
+        limits: Limits,
         now: UnixSeconds,
-    ) -> Pending<RelayName, RelayNameError> {
-        let got = alias.len();
-        if got == 0 || got > MAX_ALIAS {
-            return Pending::ready(Err(RelayNameError::Length { got }));
-        }
-        let name = RelayName {
-            alias: alias.to_owned(),
-            owner,
-            claimed: now,
-            expires: now.plus(quota.lifetime_seconds),
-        };
+    ) -> Pending<(), RelayNameError> {
         self.store.write(After::Nothing, move |transaction| {
-            claim(transaction, name, quota)
+            claim(transaction, &record, limits, now)
         })
     }
 
@@ -145,18 +92,16 @@ impl<'a> RelayNames<'a> {
     ///
     /// # Errors
     /// The store's faults.
-    pub fn list(&self, now: UnixSeconds) -> Result<Vec<RelayName>, StoreFault> {
+    pub fn list(&self, now: UnixSeconds) -> Result<Vec<NameRecord>, StoreFault> {
         let connection = self.store.read();
         let mut statement = connection.prepare_cached(
-            "SELECT alias, owner, claimed, expires FROM relay_names WHERE expires > ?1
-             ORDER BY alias",
+            "SELECT alias, owner, expires FROM relay_names WHERE expires > ?1 ORDER BY alias",
         )?;
         let rows = statement.query_map([to_column(now)], |row| {
-            Ok(RelayName {
+            Ok(NameRecord {
                 alias: row.get(0)?,
                 owner: Identifier::from_bytes(row.get(1)?),
-                claimed: seconds(row.get(2)?),
-                expires: seconds(row.get(3)?),
+                expires: seconds(row.get(2)?),
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -171,14 +116,14 @@ impl<'a> RelayNames<'a> {
 
 fn claim(
     transaction: &Connection,
-    name: RelayName,
-    quota: RelayQuota,
-) -> Result<RelayName, RelayNameError> {
-    let holder = holder(transaction, &name.alias, name.claimed)?;
-    match holder {
-        Some(holder) if holder != *name.owner.as_bytes() => return Err(RelayNameError::Taken),
+    record: &NameRecord,
+    limits: Limits,
+    now: UnixSeconds,
+) -> Result<(), RelayNameError> {
+    match holder(transaction, &record.alias, now)? {
+        Some(holder) if holder != *record.owner.as_bytes() => return Err(RelayNameError::Taken),
         Some(_) => {}
-        None => check_quota(transaction, &name, quota)?,
+        None => check_room(transaction, &record.owner, limits, now)?,
     }
     transaction
         .prepare_cached(
@@ -187,40 +132,45 @@ fn claim(
                 owner = excluded.owner, claimed = excluded.claimed, expires = excluded.expires",
         )?
         .execute((
-            &name.alias,
-            name.owner.as_bytes(),
-            to_column(name.claimed),
-            to_column(name.expires),
+            &record.alias,
+            record.owner.as_bytes(),
+            to_column(now),
+            to_column(record.expires),
         ))?;
-    Ok(name)
+    Ok(())
 }
 
-fn check_quota(
+fn check_room(
     transaction: &Connection,
-    name: &RelayName,
-    quota: RelayQuota,
+    owner: &Identifier,
+    limits: Limits,
+    now: UnixSeconds,
 ) -> Result<(), RelayNameError> {
-    let now = to_column(name.claimed);
-    let owned: i64 = transaction
+    let owned = transaction
         .prepare_cached("SELECT count(*) FROM relay_names WHERE owner = ?1 AND expires > ?2")?
-        .query_row((name.owner.as_bytes(), now), |row| row.get(0))?;
-    if owned >= i64::from(quota.per_identity) {
-        let max = quota.per_identity;
+        .query_row((owner.as_bytes(), to_column(now)), read_count)?;
+    if owned >= limits.names_per_identity {
+        let max = limits.names_per_identity;
         return Err(RelayNameError::TooMany { max });
     }
-    let count = |transaction: &Connection| {
+    let count = || -> rusqlite::Result<usize> {
         transaction
             .prepare_cached("SELECT count(*) FROM relay_names")?
-            .query_row([], |row| row.get::<_, i64>(0))
+            .query_row([], read_count)
     };
-    if count(transaction)? >= i64::from(quota.total) {
-        purge(transaction, name.claimed)?;
-        if count(transaction)? >= i64::from(quota.total) {
-            let max = quota.total;
+    let max = limits.names;
+    if count()? >= max {
+        purge(transaction, now)?;
+        if count()? >= max {
             return Err(RelayNameError::Full { max });
         }
     }
     Ok(())
+}
+
+fn read_count(row: &rusqlite::Row<'_>) -> rusqlite::Result<usize> {
+    let count: i64 = row.get(0)?;
+    Ok(usize::try_from(count).unwrap_or(usize::MAX))
 }
 
 fn holder(
