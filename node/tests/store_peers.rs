@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use sealway::home::Home;
+use sealway::relay::NameStore as _;
 use sealway::store::{
     Direction, HistoryError, Peer, PeerError, Pin, PinOrigin, RelayNameError, Resource,
 };
@@ -266,6 +267,31 @@ fn an_alias_stays_with_its_first_owner_across_restarts_until_it_expires() {
     assert!(!home.relay_names().release("alice", who(1)).wait().unwrap());
     assert!(home.relay_names().release("alice", who(2)).wait().unwrap());
     claim(&home, 1, 200).unwrap();
+    drop(directory);
+}
+
+#[tokio::test]
+async fn a_relay_keeps_its_names_in_the_home() {
+    let (directory, home) = home();
+    let record = |owner| NameRecord {
+        alias: "alice".to_owned(),
+        owner: who(owner),
+        expires: home.clock().now().plus(100),
+    };
+    let kept = home.relay_names().keeper(Limits::default());
+    kept.save(record(1)).await.unwrap();
+    let refused = kept.save(record(2)).await.unwrap_err();
+    assert_eq!(refused, "the name belongs to another identity");
+    let again = Home::open(home.path())
+        .unwrap()
+        .relay_names()
+        .keeper(Limits::default());
+    let owners: Vec<_> = again
+        .load()
+        .into_iter()
+        .map(|record| record.owner)
+        .collect();
+    assert_eq!(owners, [who(1)]);
     drop(directory);
 }
 

@@ -26,7 +26,7 @@ pub use histories::{Histories, HistoryError};
 pub use identities::{Identities, IdentityStoreError, StoredIdentity};
 pub use name::{MAX_NAME, Name, NameError};
 pub use peers::{Direction, MAX_RESOURCE, Peer, PeerError, Peers, Pin, PinOrigin, Resource};
-pub use relay_names::{RelayNameError, RelayNames};
+pub use relay_names::{KeptNames, RelayNameError, RelayNames};
 pub use writer::Pending;
 
 pub(crate) use fault::{BUSY_TIMEOUT, name_full_disk};

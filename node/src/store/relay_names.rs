@@ -5,6 +5,9 @@ use sealway_core::UnixSeconds;
 use sealway_core::identity::Identifier;
 use sealway_core::relay::{Limits, NameRecord};
 
+use crate::relay::NameStore;
+use crate::transport::BoxFuture;
+
 use super::fault::StoreFault;
 use super::writer::{After, Pending};
 use super::{Store, seconds, to_column};
@@ -66,6 +69,15 @@ impl<'a> RelayNames<'a> {
         })
     }
 
+    /// The aliases as a relay keeps them (`RelayOptions::names`), within the relay's `limits`.
+    #[must_use]
+    pub fn keeper(&self, limits: Limits) -> KeptNames {
+        KeptNames {
+            store: self.store.clone(),
+            limits,
+        }
+    }
+
     /// Gives an alias back; false if it was not this owner's.
     pub fn release(&self, alias: &str, owner: Identifier) -> Pending<bool, StoreFault> {
         let alias = alias.to_owned();
@@ -111,6 +123,30 @@ impl<'a> RelayNames<'a> {
     pub fn purge(&self, now: UnixSeconds) -> Pending<usize, StoreFault> {
         self.store
             .write(After::Nothing, move |transaction| purge(transaction, now))
+    }
+}
+
+/// The aliases of a home, for its relay. See [`RelayNames::keeper`].
+#[derive(Clone, Debug)]
+pub struct KeptNames {
+    store: Store,
+    limits: Limits,
+}
+
+impl NameStore for KeptNames {
+    fn load(&self) -> Vec<NameRecord> {
+        let now = self.store.clock().now();
+        self.store.relay_names().list(now).unwrap_or_else(|fault| {
+            // Nobody can take a name for that: saving it asks the state file again.
+            tracing::error!(%fault, "the relay's names could not be read");
+            Vec::new()
+        })
+    }
+
+    fn save(&self, record: NameRecord) -> BoxFuture<'_, Result<(), String>> {
+        let now = self.store.clock().now();
+        let claimed = self.store.relay_names().claim(record, self.limits, now);
+        Box::pin(async move { claimed.await.map_err(|error| error.to_string()) })
     }
 }
 
