@@ -8,7 +8,6 @@ use sealway::{Access, Exposure, Node, Service};
 
 use super::daemon::Daemon;
 use super::node::LISTENER;
-use super::stored::Kept;
 use crate::args::{Global, RelayArgs};
 use crate::error::Result;
 use crate::output::Output;
@@ -41,9 +40,8 @@ pub(crate) async fn run(args: &RelayArgs, global: &Global, output: Output) -> Re
 /// # Errors
 /// An address is in use.
 pub(super) fn serve(node: &Node, daemon: &Daemon) -> Result<()> {
-    let names = Arc::new(Kept(daemon.home.clone()));
-    Ok(node.relay_service(RelayOptions {
-        names: Some(names),
-        ..RelayOptions::default()
-    })?)
+    let mut options = RelayOptions::default();
+    let names = daemon.home.relay_names().keeper(options.limits);
+    options.names = Some(Arc::new(names));
+    Ok(node.relay_service(options)?)
 }
