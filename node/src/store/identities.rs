@@ -166,7 +166,12 @@ impl<'a> Identities<'a> {
         key_type: KeyType,
         now: UnixSeconds,
     ) -> Answer<StoredIdentity> {
+        match self.get(None) {
+            Err(IdentityStoreError::NoneYet) => {}
+            found => return Pending::ready(found),
+        }
         let name = name.clone();
+        // Asked again inside: another process may have made it in the meantime.
         self.store.write(After::Nothing, move |transaction| {
             match find(transaction, None) {
                 Err(IdentityStoreError::NoneYet) => create(transaction, &name, key_type, now),
