@@ -8,7 +8,9 @@ use sealway_core::wire::{Address, Frame, Route};
 use tokio::time::Instant;
 
 use super::hops::{Decrypting, DecryptorHop};
-use super::{Channel, ChannelShared, CloseReason, HANDSHAKE_DEADLINE, MAX_LEVEL, install};
+use super::{
+    Channel, ChannelShared, CloseReason, HANDSHAKE_DEADLINE, MAX_CHANNELS, MAX_LEVEL, install,
+};
 use crate::counters::Count;
 use crate::event::Event;
 use crate::exposure::{Access, Exposure};
@@ -112,6 +114,9 @@ impl Hop for ListenerHop {
         };
         if message.origin.level() >= MAX_LEVEL {
             return Step::Refused(Count::TooManyHops);
+        }
+        if lock(&node.channels).len() >= MAX_CHANNELS {
+            return Step::Refused(Count::HandshakesRefused);
         }
         // An answer that has nowhere to go, or no room to go now, is not worth its Diffie-Hellman.
         let Some(first) = message.return_route.first() else {

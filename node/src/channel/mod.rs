@@ -34,6 +34,8 @@ pub use listener::{ChannelListener, ListenerOptions};
 pub(crate) const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// Bytes held behind a gap at the most, besides core's 32 messages: 8 MiB. At the bound the gap counts as lost.
 const HELD_BYTES: usize = 8 << 20;
+/// Channels that a node accepts at a time: 16,384, each some 2 KiB.
+const MAX_CHANNELS: usize = 16_384;
 /// Channels that may lie inside each other.
 pub(crate) const MAX_LEVEL: u8 = 8;
 
@@ -190,7 +192,6 @@ impl fmt::Debug for Channel {
 impl ChannelShared {
     pub(crate) fn stream_began(&self) {
         self.streams.fetch_add(1, Ordering::AcqRel);
-        lock(&self.liveness).wanted = true;
     }
 
     pub(crate) fn stream_ended(&self) {

@@ -1,7 +1,7 @@
 //! Authenticated liveness, and the deadlines of gaps: one task for all channels of a node.
 //!
-//! A channel that carries byte streams is asked whether its peer still lives: an empty message to the peer's `echo` through the
-//! channel itself. Only a peer that has answered before can be found silent, and only while our own path is free:
+//! A channel that has been silent is asked whether its peer still lives: a small message to the peer's `echo` through the
+//! channel itself, soon if byte streams depend on it, else after a minute. Only a peer that has answered before can be found silent, and only while our own path is free:
 //! what is held back by a slow reader is not dead.
 
 use std::sync::atomic::Ordering;
@@ -20,8 +20,12 @@ use crate::router::{Endpoint, Flushes, Hop, Router, Step, Target, Undelivered};
 
 /// How often the channels are looked at.
 const INTERVAL: Duration = Duration::from_millis(500);
-/// After this much silence the peer is asked.
+/// After this much silence the peer is asked, if somebody depends on the channel.
 const ASK_AFTER: Duration = Duration::from_secs(5);
+/// After this much silence it is asked if nobody does.
+const ASK_IDLE_AFTER: Duration = Duration::from_secs(60);
+/// A channel that nobody depends on, and whose peer never answers, ends after this much silence: its peer may be gone since long.
+const FORGET_AFTER: Duration = Duration::from_secs(3_600);
 /// Between two questions.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// Unanswered questions after which a channel is lost.
@@ -32,7 +36,7 @@ const GAP_DEADLINE: Duration = Duration::from_secs(2);
 /// What is known about whether the peer answers.
 #[derive(Debug, Default)]
 pub(crate) struct Liveness {
-    /// Whether streams depend on the channel.
+    /// Whether somebody depends on the channel, even if no stream runs over it now.
     pub(crate) wanted: bool,
     /// Whether the peer has answered a question before.
     answers: bool,
@@ -117,10 +121,13 @@ fn look_for_gaps(node: &Arc<Shared>, channel: &ChannelShared) {
 fn look_for_life(node: &Arc<Shared>, channel: &ChannelShared, answers: &Address) {
     let silence = channel.silence(node);
     let mut liveness = lock(&channel.liveness);
-    if !liveness.wanted {
+    let idle = !liveness.wanted && channel.streams() == 0;
+    if idle && !liveness.answers && silence > FORGET_AFTER {
+        drop(liveness);
+        channel.close(node, CloseReason::Silent, true);
         return;
     }
-    if silence < ASK_AFTER {
+    if silence < if idle { ASK_IDLE_AFTER } else { ASK_AFTER } {
         liveness.misses = 0;
         liveness.asked = None;
         return;

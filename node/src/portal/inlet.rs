@@ -122,6 +122,7 @@ impl Node {
 }
 
 fn accept(node: &Node, inner: &Arc<Inner>, socket: TcpStream) {
+    super::reset_unless_finished(&socket);
     if prepare_tcp(&socket).is_err() {
         return;
     }
@@ -141,12 +142,10 @@ fn accept(node: &Node, inner: &Arc<Inner>, socket: TcpStream) {
 /// Carries one connection from its acceptance to its end.
 async fn carry(node: &Arc<Shared>, inner: &Inner, socket: TcpStream) -> Ended {
     let Some(path) = inner.path.get(PATIENCE).await else {
-        super::reset(&socket);
         return Ended::Reset(Reason::PathLost);
     };
     let route = path.route().clone();
     let Some(source) = route.first().cloned() else {
-        super::reset(&socket);
         return Ended::Reset(Reason::PathLost);
     };
     let channel = path.channel().map(|channel| Arc::clone(&channel.shared));

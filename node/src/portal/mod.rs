@@ -26,8 +26,9 @@ fn count_end(node: &Shared, ended: Ended) {
     }
 }
 
-/// Closes a socket so that its other end sees a reset.
-fn reset(socket: &TcpStream) {
-    // The close that follows sends RST; if the option cannot be set the client sees an end before any byte.
+/// Makes the end of a socket a reset, however it comes about, until it is finished in order. Also when this process is
+/// killed: the system closes its sockets then, and by default that would look like the end of the stream.
+fn reset_unless_finished(socket: &TcpStream) {
+    // If the option cannot be set the socket is broken, and its first read or write says so.
     let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
 }

@@ -121,6 +121,7 @@ impl Connection {
         let connected = tokio::time::timeout(CONNECT_DEADLINE, tcp::connect(&self.target)).await;
         let why = match connected {
             Ok(Ok(socket)) => {
+                super::reset_unless_finished(&socket);
                 let driver = Driver::new(
                     node,
                     Socket::Tcp(socket),

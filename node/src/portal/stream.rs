@@ -43,6 +43,8 @@ pub(super) struct StreamShared {
     /// Something happened that the task must look at.
     changed: Notify,
     channel: Option<Arc<ChannelShared>>,
+    /// Gaps of the channel when the connection began.
+    gaps: u32,
 }
 
 struct Machine {
@@ -118,6 +120,11 @@ impl Hop for StreamHop {
         let Some(node) = stream.node.upgrade() else {
             return Step::Refused(Count::UnknownAddress);
         };
+        // What follows a gap must not reach the socket, and the task may not have seen the gap yet.
+        if stream.has_gap() {
+            stream.fail(Reason::DataLost);
+            return Step::Done;
+        }
         let mut machine = lock(&stream.machine);
         let actions = match &mut machine.state {
             Phase::Opening(waiting) => {
@@ -188,6 +195,17 @@ impl StreamShared {
         self.changed.notify_one();
     }
 
+    /// Whether the channel has lost something since the connection began.
+    fn has_gap(&self) -> bool {
+        #[cfg(sealway_weaken)]
+        if sealway_core::weaken::off(sealway_core::weaken::Check::StreamIntegrity) {
+            return false;
+        }
+        self.channel
+            .as_ref()
+            .is_some_and(|channel| channel.fate.borrow().gaps != self.gaps)
+    }
+
     /// What comes for a connection that has ended is ignored; a Pong is answered, so that its outlet ends too.
     fn after_the_end(&self, message: Message) -> Step {
         match answer_when_closed(message.payload.as_slice()) {
@@ -235,6 +253,9 @@ impl Driver {
             }),
             writer: SocketWriter::new(socket, SOCKET_BOUND),
             changed: Notify::new(),
+            gaps: channel
+                .as_ref()
+                .map_or(0, |channel| channel.fate.borrow().gaps),
             channel,
         });
         if let Some(channel) = &shared.channel {
@@ -279,7 +300,7 @@ impl Driver {
 
     /// What becomes of the channel under the connection.
     pub(super) fn fates(&self) -> Fates {
-        Fates::new(self.shared.channel.as_deref())
+        Fates::new(&self.shared)
     }
 
     /// Ends a connection that never opened.
@@ -293,7 +314,7 @@ impl Driver {
         let drive = writer.drive();
         tokio::pin!(drive);
         let mut written = false;
-        let mut fate = Fates::new(self.shared.channel.as_deref());
+        let mut fate = Fates::new(&self.shared);
         loop {
             self.send_outgoing().await;
             let (reading, deadline, finish, over) = self.look();
@@ -490,10 +511,15 @@ pub(super) struct Fates {
 }
 
 impl Fates {
-    fn new(channel: Option<&ChannelShared>) -> Self {
-        let fate = channel.map(|channel| channel.fate.subscribe());
-        let gaps = fate.as_ref().map_or(0, |fate| fate.borrow().gaps);
-        Self { fate, gaps }
+    fn new(stream: &StreamShared) -> Self {
+        let fate = stream
+            .channel
+            .as_ref()
+            .map(|channel| channel.fate.subscribe());
+        Self {
+            fate,
+            gaps: stream.gaps,
+        }
     }
 
     /// Resolves when the channel loses something or ends.

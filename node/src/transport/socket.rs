@@ -187,7 +187,11 @@ impl SocketWriter {
                     queue.writing = false;
                     if queue.ending == Ending::Finish {
                         queue.ending = Ending::Finished;
-                        let _ = self.socket.with(|socket| socket.shutdown(Shutdown::Write));
+                        let _ = self.socket.with(|socket| {
+                            // A portal's socket resets until here; what follows is in order.
+                            let _ = socket.set_linger(None);
+                            socket.shutdown(Shutdown::Write)
+                        });
                         self.blocked.notify_one();
                     }
                     return;

@@ -14,8 +14,9 @@ use crate::counters::{Count, Counters};
 use crate::node::Shared;
 use crate::room::{Reservoir, Room};
 
-/// Bytes that wait for one connection's socket: 4 MiB. At the bound, sources are paused.
-const EGRESS_BOUND: u32 = 4 << 20;
+/// Bytes that wait for one connection's socket: 1 MiB. At the bound, sources are paused. More would only make a bulk stream's
+/// neighbours wait longer.
+const EGRESS_BOUND: u32 = 1 << 20;
 /// A peer's version byte must come within this time.
 const VERSION_DEADLINE: Duration = Duration::from_secs(10);
 /// A frame that was begun must be complete within this time, or have moved on by [`SLOW_BYTES`].
