@@ -1,5 +1,7 @@
 //! The real binary, in an environment of its own, with a deadline.
 
+#![allow(dead_code, reason = "each test binary uses some of it")]
+
 use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -25,7 +27,12 @@ pub(crate) struct Ran {
 
 /// The command in a world where only `directory` is its user's.
 pub(crate) fn sealway(directory: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sealway"));
+    sealway_at(Path::new(env!("CARGO_BIN_EXE_sealway")), directory)
+}
+
+/// The same for another binary.
+pub(crate) fn sealway_at(binary: &Path, directory: &Path) -> Command {
+    let mut command = Command::new(binary);
     command
         .env_clear()
         .env("HOME", directory)
@@ -41,6 +48,14 @@ pub(crate) fn sealway(directory: &Path) -> Command {
 /// # Panics
 /// It did not end in time: it is killed.
 pub(crate) fn run(command: &mut Command) -> Ran {
+    run_within(command, DEADLINE)
+}
+
+/// Runs a command to its end, which must come before `deadline`.
+///
+/// # Panics
+/// It did not end in time: it is killed.
+pub(crate) fn run_within(command: &mut Command, deadline: Duration) -> Ran {
     let start = Instant::now();
     let mut child = command
         .stdout(Stdio::piped())
@@ -50,7 +65,7 @@ pub(crate) fn run(command: &mut Command) -> Ran {
     let stdout = read_all(child.stdout.take().expect("it is piped"));
     let stderr = read_all(child.stderr.take().expect("it is piped"));
     // A command holds its stdout until its end.
-    let printed = stdout.recv_timeout(DEADLINE);
+    let printed = stdout.recv_timeout(deadline);
     let status = if printed.is_ok() {
         child.wait().ok()
     } else {
@@ -58,7 +73,7 @@ pub(crate) fn run(command: &mut Command) -> Ran {
     };
     let took = start.elapsed();
     let (Ok(stdout), Some(status)) = (printed, status) else {
-        panic!("{command:?} did not end within {DEADLINE:?}");
+        panic!("{command:?} did not end within {deadline:?}");
     };
     let stderr = stderr.recv_timeout(DEADLINE).unwrap_or_default();
     Ran {
