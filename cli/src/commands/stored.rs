@@ -9,14 +9,11 @@ use sealway_core::identity::{Identifier, Identity};
 pub(super) struct Kept(pub(super) Home);
 
 impl HistoryStore for Kept {
-    fn known(&self, identifier: &Identifier) -> Option<Identity> {
+    fn known(&self, identifier: &Identifier) -> Result<Option<Identity>, String> {
         self.0
             .histories()
             .known(identifier)
-            .unwrap_or_else(|fault| {
-                tracing::error!(%fault, "a peer's history cannot be read");
-                None
-            })
+            .map_err(|fault| fault.to_string())
     }
 
     fn remember(&self, identity: &Identity, now: UnixSeconds) {

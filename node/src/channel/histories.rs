@@ -11,14 +11,17 @@ use crate::node::lock;
 /// Keeps peers' histories beyond the life of a process.
 pub trait HistoryStore: Send + Sync + 'static {
     /// The longest history known of `identifier`.
-    fn known(&self, identifier: &Identifier) -> Option<Identity>;
+    ///
+    /// # Errors
+    /// Why it cannot be told, for the operator: the peer is then refused, since its history may be an old one.
+    fn known(&self, identifier: &Identifier) -> Result<Option<Identity>, String>;
 
     /// A longer history was verified. Must not block: write behind.
     fn remember(&self, identity: &Identity, now: UnixSeconds);
 }
 
 /// Why a peer's history was not accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HistoryError {
     /// The peer presents fewer changes than are known: its state was restored, or somebody uses a key that was rotated.
@@ -29,9 +32,17 @@ pub enum HistoryError {
     /// The peer's history and the known one contradict each other.
     #[error("{0} presents another history than the one known")]
     Diverged(Identifier),
+    /// What is known cannot be read.
+    #[error("what is known of {peer} cannot be read: {why}")]
+    Unreadable {
+        /// The peer.
+        peer: Identifier,
+        /// Why not.
+        why: String,
+    },
 }
 
-/// Histories kept in memory at the most, each some 200 bytes to 8 KiB; beyond, the store is asked each time.
+/// Rotated histories kept in memory at the most, without a store: 4,096, each at most 16 KiB.
 const CACHED: usize = 4_096;
 
 /// The known histories of a node: cheap to clone, shared by its channels.
@@ -57,30 +68,33 @@ impl Histories {
     /// [`HistoryError`].
     pub fn accept(&self, identity: &Identity, now: UnixSeconds) -> Result<(), HistoryError> {
         let identifier = identity.identifier();
-        let mut cached = lock(&self.cached);
-        let known = match cached.get(&identifier) {
-            Some(known) => Some(known.clone()),
-            None => self
-                .store
-                .as_ref()
-                .and_then(|store| store.known(&identifier)),
+        // With a store it alone is asked: other processes write to it as well.
+        let known = match &self.store {
+            Some(store) => store
+                .known(&identifier)
+                .map_err(|why| HistoryError::Unreadable {
+                    peer: identifier,
+                    why,
+                })?,
+            None => lock(&self.cached).get(&identifier).cloned(),
         };
         let evolution = known
             .as_ref()
             .map_or(Evolution::Newer, |known| identity.compare(known));
         match evolution {
             Evolution::Same => {}
-            Evolution::Newer => {
-                if let Some(store) = &self.store {
-                    store.remember(identity, now);
+            Evolution::Newer => match &self.store {
+                Some(store) => store.remember(identity, now),
+                None => {
+                    let mut cached = lock(&self.cached);
+                    // What a single change says, its identifier says too.
+                    if identity.change_count() > 1 && cached.len() < CACHED {
+                        cached.insert(identifier, identity.clone());
+                    }
                 }
-            }
+            },
             Evolution::Older => return Err(HistoryError::Older(identifier)),
             Evolution::Diverged => return Err(HistoryError::Diverged(identifier)),
-        }
-        // With nobody to ask later, what is known must stay.
-        if cached.len() < CACHED || cached.contains_key(&identifier) || self.store.is_none() {
-            cached.insert(identifier, identity.clone());
         }
         Ok(())
     }
