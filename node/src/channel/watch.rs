@@ -40,6 +40,8 @@ pub(crate) struct Liveness {
     pub(crate) wanted: bool,
     /// Whether the peer has answered a question before.
     answers: bool,
+    /// When a peer that has not answered yet was asked last.
+    probed: Option<Instant>,
     asked: Option<Instant>,
     misses: u32,
 }
@@ -130,6 +132,13 @@ fn look_for_life(node: &Arc<Shared>, channel: &ChannelShared, answers: &Address)
     if silence < if idle { ASK_IDLE_AFTER } else { ASK_AFTER } {
         liveness.misses = 0;
         liveness.asked = None;
+        // Whether a peer answers at all is found out while it lives: a busy one that dies could else never be found silent.
+        let probe = !idle && !liveness.answers;
+        if probe && liveness.probed.is_none_or(|at| at.elapsed() > ASK_AGAIN) {
+            liveness.probed = Some(Instant::now());
+            drop(liveness);
+            ask(node, channel, answers);
+        }
         return;
     }
     if liveness
