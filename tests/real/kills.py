@@ -266,12 +266,12 @@ def one_round(rig, number, rng, size):
     recovery = rig.fetch(seed + 50, LIMIT)
     for t in transfers:
         t.join(LIMIT * 2)
-    waited = time.monotonic() - killed
     outcomes = []
     for t in transfers:
         outcomes.append(t.outcome or "hung")
         if t.kind == b"U":
             outcomes.append(rig.service.saw(t.seed))
+    waited = time.monotonic() - killed
     return victim.name, moment, under_way, outcomes, waited, recovery
 
 

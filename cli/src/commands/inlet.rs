@@ -1,8 +1,8 @@
 //! `sealway inlet`: the service at the end of a route as a local port.
 
-use sealway::PathOptions;
 use sealway::channel::CloseReason;
 use sealway::portal::InletError;
+use sealway::{Access, Exposure, PathOptions, Service};
 
 use super::daemon::Daemon;
 use super::party::expected;
@@ -27,12 +27,13 @@ impl From<InletError> for CliError {
 /// It cannot listen, or the path cannot be built.
 pub(crate) async fn run(args: &InletArgs, global: &Global, output: Output) -> Result<()> {
     let mut daemon = Daemon::start("inlet", global, &args.own, output).await?;
-    let options = PathOptions::expect(expected(
-        args.expect.expect.as_ref(),
-        args.to.route(),
-        &daemon.home,
-    )?);
+    let expect = expected(args.expect.expect.as_ref(), args.to.route(), &daemon.home)?;
     let node = daemon.node.clone();
+    // The outlet's node asks it whether we still live; without an answer it could not know when we are gone.
+    let peers = Access::trust(expect.clone());
+    let exposure = Exposure::local().to_channels(peers, "echo");
+    node.start_service(Service::Echo, exposure)?;
+    let options = PathOptions::expect(expect);
     let listen = args.listen.to_string();
     let opening = async {
         Ok(node
