@@ -4,6 +4,7 @@
 //! in hand, then reads, encodes, and hands on. From the peer an inline hop writes to the socket; when the
 //! socket's queue is full, the connection that the data came by is paused.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -42,6 +43,8 @@ pub(super) struct StreamShared {
     writer: Arc<SocketWriter>,
     /// Something happened that the task must look at.
     changed: Notify,
+    /// All is written, or nothing more can be.
+    written: AtomicBool,
     channel: Option<Arc<ChannelShared>>,
     /// Gaps of the channel when the connection began.
     gaps: u32,
@@ -253,6 +256,7 @@ impl Driver {
             }),
             writer: SocketWriter::new(socket, SOCKET_BOUND),
             changed: Notify::new(),
+            written: AtomicBool::new(false),
             gaps: channel
                 .as_ref()
                 .map_or(0, |channel| channel.fate.borrow().gaps),
@@ -311,30 +315,33 @@ impl Driver {
     /// Carries the connection until it ends.
     pub(super) async fn run(mut self) -> Ended {
         let writer = Arc::clone(&self.shared.writer);
-        let drive = writer.drive();
-        tokio::pin!(drive);
-        let mut written = false;
+        // Writing has a task of its own: it must go on while the reading side waits for room.
+        self.node.spawn({
+            let shared = Arc::clone(&self.shared);
+            async move {
+                shared.writer.drive().await;
+                shared.written.store(true, Ordering::Release);
+                shared.changed.notify_one();
+            }
+        });
         let mut fate = Fates::new(&self.shared);
         loop {
             self.send_outgoing().await;
+            if writer.has_failed() {
+                self.shared.fail(Reason::SocketFailed);
+            }
             let (reading, deadline, finish, over) = self.look();
             if finish {
                 writer.finish();
             }
             if let Some(over) = over {
-                return self.end(over, drive.as_mut(), written).await;
+                return self.end(over).await;
             }
             let now = self.node.tick();
             let until = deadline.map(|at| Duration::from_millis(at.0.saturating_sub(now.0)));
             tokio::select! {
                 biased;
                 () = self.shared.changed.notified() => {}
-                () = &mut drive, if !written => {
-                    written = true;
-                    if writer.has_failed() {
-                        self.shared.fail(Reason::SocketFailed);
-                    }
-                }
                 reason = fate.bad() => self.shared.fail(reason),
                 () = tokio::time::sleep(until.unwrap_or_default()), if until.is_some() => self.on_deadline(),
                 chunk = next_chunk(&self.node, &self.shared, self.want), if reading => self.on_chunk(chunk).await,
@@ -409,7 +416,7 @@ impl Driver {
     }
 
     /// Ends the socket as the state machine said.
-    async fn end(self, over: Over, drive: impl Future<Output = ()>, written: bool) -> Ended {
+    async fn end(self, over: Over) -> Ended {
         self.send_outgoing().await;
         let writer = Arc::clone(&self.shared.writer);
         match over {
@@ -419,8 +426,8 @@ impl Driver {
             }
             Over::Orderly => {
                 writer.finish();
-                if !written {
-                    drive.await;
+                while !self.shared.written.load(Ordering::Acquire) {
+                    self.shared.changed.notified().await;
                 }
                 if writer.has_failed() {
                     writer.close(true);
