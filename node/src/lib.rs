@@ -17,6 +17,7 @@ mod message;
 mod node;
 mod path;
 pub mod portal;
+pub mod prelude;
 pub mod relay;
 mod room;
 mod router;

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sealway_core::channel::LocalParty;
 use sealway_core::crypto::{DhSecret, KeyType, SigningKey};
-use sealway_core::identity::{Attestation, Identity, PurposeKey};
+use sealway_core::identity::{Attestation, Identifier, Identity, PurposeKey};
 use sealway_core::wire::{Address, AddressType, Route};
 use sealway_core::{Tick, UnixSeconds};
 use tokio::sync::{Notify, broadcast, watch};
@@ -177,7 +177,13 @@ impl Node {
         self.0.events.subscribe()
     }
 
-    /// The identity of this node, if it has one.
+    /// Who this node is to others, if it has an identity.
+    #[must_use]
+    pub fn identifier(&self) -> Option<Identifier> {
+        self.party().map(|party| *party.identifier())
+    }
+
+    /// What this node presents in handshakes, if it has an identity.
     #[must_use]
     pub fn party(&self) -> Option<Arc<LocalParty>> {
         self.0.party()

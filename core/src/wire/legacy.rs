@@ -140,7 +140,7 @@ mod tests {
     fn encoded(version: Version) -> Frame {
         let mut frame = Frame::from_slice(b"body");
         let onward = Route::from([Address::new(AddressType::UDP, "h:1"), "a".into()]);
-        encode(&mut frame, version, &onward, &Route::from(["b".into()]));
+        encode(&mut frame, version, &onward, &Route::from("b"));
         frame
     }
 

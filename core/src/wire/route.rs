@@ -106,9 +106,16 @@ impl From<Address> for Route {
     }
 }
 
-impl<const N: usize> From<[Address; N]> for Route {
-    fn from(addresses: [Address; N]) -> Self {
-        addresses.into_iter().collect()
+impl From<&str> for Route {
+    /// A route of one local address; text such as `0#hop => 0#echo` is parsed with [`str::parse`].
+    fn from(address: &str) -> Self {
+        Address::from(address).into()
+    }
+}
+
+impl<A: Into<Address>, const N: usize> From<[A; N]> for Route {
+    fn from(addresses: [A; N]) -> Self {
+        addresses.into_iter().map(Into::into).collect()
     }
 }
 
@@ -157,7 +164,7 @@ mod tests {
 
     #[test]
     fn hops_keep_their_order() {
-        let mut route: Route = ["b", "c"].map(Address::from).into();
+        let mut route = Route::from(["b", "c"]);
         route.push_front("a".into());
         route.push_back("d".into());
         assert_eq!(route.to_string(), "0#a => 0#b => 0#c => 0#d");

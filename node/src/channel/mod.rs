@@ -126,6 +126,14 @@ impl Channel {
         &self.shared.origin.channel
     }
 
+    /// The route through the channel to `beyond` in the peer's node: `channel.to("echo")`, `channel.to(["hop", "echo"])`.
+    #[must_use]
+    pub fn to(&self, beyond: impl Into<Route>) -> Route {
+        let mut route = beyond.into();
+        route.push_front(self.address().clone());
+        route
+    }
+
     /// The authenticated peer.
     #[must_use]
     pub fn peer(&self) -> &Identifier {

@@ -15,7 +15,9 @@ use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use sealway_core::wire::{self, Address, AddressType, Frame, MAX_RETURN_HOPS, RoutingMessage};
+use sealway_core::wire::{
+    self, Address, AddressType, Frame, MAX_RETURN_HOPS, Route, RoutingMessage,
+};
 use tokio::sync::watch;
 
 use crate::counters::Count;
@@ -150,6 +152,14 @@ impl Link {
     #[must_use]
     pub fn address(&self) -> &Address {
         &self.0.address
+    }
+
+    /// The route through the connection to `beyond` in the other node: `link.to("echo")`, `link.to(["hop", "echo"])`.
+    #[must_use]
+    pub fn to(&self, beyond: impl Into<Route>) -> Route {
+        let mut route = beyond.into();
+        route.push_front(self.address().clone());
+        route
     }
 
     /// The other end, for people.
