@@ -12,6 +12,7 @@ use sealway::store::Name;
 use sealway::{Event, Node};
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::oneshot;
 
 use super::name_of;
 use super::party::{self, Pins};
@@ -39,6 +40,13 @@ pub(super) struct Daemon {
     pub(super) pins: Arc<Pins>,
     shutdown: Shutdown,
     control: ControlServer,
+    teller: Teller,
+}
+
+/// Those who tell the node's events.
+struct Teller {
+    stop: oneshot::Sender<()>,
+    /// How the writing went, at its end.
     written: Receiver<Result<()>>,
 }
 
@@ -59,7 +67,7 @@ impl Daemon {
         let name = own.identity.as_deref().map(name_of).transpose()?;
         let node = party::start_node(&home, name.as_ref()).await?;
         let pins = Arc::new(Pins::load(&home)?);
-        let written = tell(&node, output);
+        let teller = tell(&node, output);
         let handler = Handler {
             command,
             since: Instant::now(),
@@ -83,7 +91,7 @@ impl Daemon {
             pins,
             shutdown,
             control,
-            written,
+            teller,
         })
     }
 
@@ -147,10 +155,10 @@ impl Daemon {
     pub(super) async fn end(self) -> Result<()> {
         drop(self.control);
         self.node.shutdown(END).await;
-        // The node is the last that sends events: without it the writer comes to its end.
-        drop(self.node);
-        let written =
-            tokio::task::spawn_blocking(move || self.written.recv_timeout(LAST_WORDS)).await;
+        let Teller { stop, written } = self.teller;
+        // Gone already if stdout is broken.
+        let _ = stop.send(());
+        let written = tokio::task::spawn_blocking(move || written.recv_timeout(LAST_WORDS)).await;
         match written {
             Ok(Ok(written)) => written,
             // The reader of stdout does not read: its loss.
@@ -159,14 +167,20 @@ impl Daemon {
     }
 }
 
-/// Starts telling the node's events; the receiver gets how the writing went, at its end.
-fn tell(node: &Node, output: Output) -> Receiver<Result<()>> {
+/// Starts telling the node's events, until told to stop: then those that have happened are still told.
+fn tell(node: &Node, output: Output) -> Teller {
     let (sender, events) = mpsc::sync_channel(EVENTS);
     let (done, written) = mpsc::channel();
+    let (stop, mut stopped) = oneshot::channel();
     let mut source = node.events();
     tokio::spawn(async move {
         loop {
-            match source.recv().await {
+            let received = tokio::select! {
+                biased;
+                received = source.recv() => received,
+                _ = &mut stopped => return,
+            };
+            match received {
                 Ok(event) => pass_on(&sender, event),
                 Err(RecvError::Lagged(lost)) => {
                     tracing::warn!(lost, "events came faster than they could be told");
@@ -183,7 +197,7 @@ fn tell(node: &Node, output: Output) -> Receiver<Result<()>> {
         // Nobody waits if the end was not in order.
         let _ = done.send(outcome);
     });
-    written
+    Teller { stop, written }
 }
 
 fn pass_on(to: &SyncSender<Event>, event: Event) {

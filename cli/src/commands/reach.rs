@@ -1,6 +1,5 @@
 //! Failures to reach somebody: who was not reachable, who refused, whom we did not expect.
 
-use std::error::Error as _;
 use std::io;
 
 use sealway::channel::{CloseReason, OpenError};
@@ -44,22 +43,47 @@ impl From<PathError> for CliError {
     fn from(error: PathError) -> Self {
         match error {
             PathError::Transport(error) => error.into(),
-            PathError::Channel { error: OpenError::Unexpected { met }, listener } => CliError::new(
+            PathError::Channel {
+                error: OpenError::Unexpected { met },
+                listener,
+            } => CliError::new(
                 Kind::Refused,
                 format!("met {met} at /secure/{listener}, who is neither pinned here nor expected"),
             )
-            .hint(format!("if you mean to reach it: --expect {met}, or: sealway peer add NAME {met}")),
+            .hint(format!(
+                "if you mean to reach it: --expect {met}, or: sealway peer add NAME {met}"
+            )),
+            PathError::Channel {
+                error: OpenError::Send(_),
+                listener,
+            } => hung_up(&format!("no channel with /secure/{listener}")),
+            PathError::Channel {
+                error: error @ OpenError::Deadline { .. },
+                listener,
+            } => CliError::new(Kind::Unreachable, format!("/secure/{listener}: {error}")).hint(
+                "check that its node runs and the relay knows its name; see how far it is: sealway ping",
+            ),
             error if error.is_refusal() => refused(&error),
             error if error.is_unreachable() => CliError::new(Kind::Unreachable, &error)
-                .hint("check the route, that its nodes run, and that the relay knows the name; sealway ping shows how far it leads"),
+                .hint("check the route and that its nodes run; see how far it leads: sealway ping"),
             error => CliError::failed(&error).hint("check the route"),
         }
     }
 }
 
+/// Whoever accepted the connection does not speak the protocol, or has just ended.
+fn hung_up(what: &str) -> CliError {
+    CliError::new(
+        Kind::Unreachable,
+        format!("{what}: the connection was closed before an answer came"),
+    )
+    .hint("check that a node listens at that address, and not another kind of server")
+}
+
 fn refused(why: &dyn std::fmt::Display) -> CliError {
-    CliError::new(Kind::Refused, why)
-        .hint("ask the other end's operator to trust your identifier (sealway identity show): --trust, or sealway peer add")
+    CliError::new(Kind::Refused, why).hint(
+        "ask there for trust in your identifier (sealway identity show): --trust, or sealway peer add",
+    )
 }
 
 impl From<RegisterError> for CliError {
@@ -70,9 +94,16 @@ impl From<RegisterError> for CliError {
                 Kind::Refused,
                 format!("the relay is {met} now, and was another when it was met first"),
             )
-            .hint(format!("if that is right, forget the former one (sealway peer list, sealway peer remove), else do not use {met}")),
-            RegisterError::Unconfirmed | RegisterError::Closed(_) => CliError::new(Kind::Refused, &error)
-                .hint("choose another --alias, or ask the relay's operator"),
+            .hint(
+                "if that is right, forget the former one: sealway peer list, sealway peer remove",
+            ),
+            RegisterError::Channel(OpenError::Send(_)) | RegisterError::Send(_) => {
+                hung_up("no channel with the relay")
+            }
+            RegisterError::Unconfirmed | RegisterError::Closed(_) => {
+                CliError::new(Kind::Refused, &error)
+                    .hint("choose another --alias, or ask the relay's operator")
+            }
             error => CliError::new(Kind::Unreachable, &error)
                 .hint("check that a relay runs at that address: sealway relay --listen ADDR"),
         }
@@ -95,16 +126,12 @@ pub(super) fn ended(reason: CloseReason) -> CliError {
 
 impl From<RequestError> for CliError {
     fn from(error: RequestError) -> Self {
-        let source = error.source().map(ToString::to_string);
-        let what = source.unwrap_or_else(|| error.to_string());
         match error {
-            RequestError::Deadline(_) => CliError::new(Kind::Unreachable, what).hint(
-                "check that the route ends at a service that answers, and give more --timeout",
+            RequestError::Deadline(_) => CliError::new(Kind::Unreachable, &error).hint(
+                "check that the route ends at a service that answers, or give more --timeout",
             ),
-            RequestError::Undecodable(_) => {
-                CliError::failed(what).hint("the service speaks another protocol; try --raw")
-            }
-            _ => CliError::new(Kind::Unreachable, what)
+            RequestError::Send(_) => hung_up("the message was not sent"),
+            error => CliError::new(Kind::Unreachable, &error)
                 .hint("check that the nodes on the route run, then try again"),
         }
     }

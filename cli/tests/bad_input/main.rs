@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot be prepared fails")]
 
 mod homes;
+mod network;
 #[path = "../support/mod.rs"]
 mod support;
 mod table;
