@@ -12,7 +12,10 @@ use crate::message::Origin;
 
 /// Decides whether an authenticated peer may reach a resource of this node.
 #[derive(Clone)]
-pub struct Access(Arc<dyn Fn(&Identifier, &str) -> bool + Send + Sync>);
+pub struct Access(Arc<Decision>);
+
+/// Whether a peer may reach a resource.
+type Decision = dyn Fn(&Identifier, &str) -> bool + Send + Sync;
 
 impl Access {
     /// Decided by `admits(peer, resource)`, asked for each message.

@@ -115,11 +115,11 @@ impl Hop for DecryptorHop {
         }
         match std::mem::replace(&mut *state, Decrypting::Closed) {
             Decrypting::Await2(awaiting) => {
-                *state = awaiting.message2(&node, &self.address, &message);
+                *state = (*awaiting).message2(&node, &self.address, &message);
                 Step::Done
             }
             Decrypting::Await3(awaiting) => {
-                *state = awaiting.message3(&node, &self.address, &message, flushes);
+                *state = (*awaiting).message3(&node, &self.address, &message, flushes);
                 Step::Done
             }
             Decrypting::Open(..) | Decrypting::Closed => {

@@ -90,7 +90,7 @@ pub(super) struct Awaiting2 {
 impl Awaiting2 {
     /// Reads what claims to be message 2. A forged one changes nothing.
     pub(super) fn message2(
-        self: Box<Self>,
+        self,
         node: &Arc<Shared>,
         decryptor: &Address,
         message: &Message,
@@ -102,7 +102,7 @@ impl Awaiting2 {
             last,
             confined,
             ordered,
-        } = *self;
+        } = self;
         let failed = match state.read_message2(message.payload.as_slice(), unix_now(), &expect) {
             Ok(verified) => {
                 if let Err(error) = node.histories.accept(verified.peer(), unix_now()) {

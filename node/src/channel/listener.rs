@@ -208,7 +208,7 @@ fn drawn(candidates: &[Address]) -> Option<Address> {
 impl Awaiting3 {
     /// Reads what claims to be message 3. A forged one changes nothing.
     pub(super) fn message3(
-        self: Box<Self>,
+        self,
         node: &Arc<Shared>,
         decryptor: &Address,
         message: &Message,
@@ -220,7 +220,7 @@ impl Awaiting3 {
             options,
             resource,
             half_open,
-        } = *self;
+        } = self;
         // Any identity may finish: trust decides what it can reach.
         let established =
             match state.read_message3(message.payload.as_slice(), unix_now(), &Trust::Everyone) {

@@ -53,10 +53,10 @@ struct AnswerHop {
 
 impl Hop for AnswerHop {
     fn step(&self, _router: &Router, message: Message, _flushes: &mut Flushes) -> Step {
-        if let (Some(node), Some(source)) = (self.node.upgrade(), message.origin.source()) {
-            if let Some(channel) = lock(&node.channels).get(source) {
-                lock(&channel.liveness).answers = true;
-            }
+        if let (Some(node), Some(source)) = (self.node.upgrade(), message.origin.source())
+            && let Some(channel) = lock(&node.channels).get(source)
+        {
+            lock(&channel.liveness).answers = true;
         }
         Step::Done
     }

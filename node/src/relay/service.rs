@@ -177,12 +177,12 @@ impl RelayService {
             unix_now(),
             random,
         )?;
-        if let (Some(names), Some(record)) = (&self.names, registered.persist) {
-            if let Err(why) = names.save(record).await {
-                lock(&self.table.0).remove(&registered.address);
-                node.forget(&registered.address);
-                return Err(why.into());
-            }
+        if let (Some(names), Some(record)) = (&self.names, registered.persist)
+            && let Err(why) = names.save(record).await
+        {
+            lock(&self.table.0).remove(&registered.address);
+            node.forget(&registered.address);
+            return Err(why.into());
         }
         let hop = ForwardHop {
             to: Mutex::new(route),
