@@ -126,3 +126,46 @@ fn a_test_that_is_missing_or_ignored_is_noticed() {
         assert!(!has_test(source, name), "{name}");
     }
 }
+
+/// The readme's code is an excerpt of a program that is run: its lines are there, in this order.
+#[test]
+fn the_code_of_the_readme_is_an_example_that_runs() {
+    let document = read("README.md");
+    let (_, code) = document
+        .split_once("```rust\n")
+        .expect("the readme shows code");
+    let (code, _) = code.split_once("```").expect("the code ends");
+    let example = read("node/examples/secure_channel_over_two_hops.rs");
+    let mut lines = example.lines().map(str::trim);
+    for wanted in code.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        assert!(
+            lines.any(|line| line == wanted),
+            "not in the example: {wanted}"
+        );
+    }
+}
+
+/// What the documents link to in the tree is there.
+#[test]
+fn every_link_leads_somewhere() {
+    for path in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "SECURITY.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "docs/wire.md",
+    ] {
+        let document = read(path);
+        let links = document
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next());
+        for link in links.filter(|link| !link.contains("://")) {
+            let file = link.split('#').next().unwrap_or(link);
+            let from = root().join(path);
+            let target = from.parent().expect("a directory").join(file);
+            assert!(file.is_empty() || target.exists(), "{path} links to {link}");
+        }
+    }
+}
