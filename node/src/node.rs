@@ -230,6 +230,13 @@ impl Node {
         transport::attach(&self.0, transport, peer, egress)
     }
 
+    /// Whether one more connection may be accepted; a refusal is counted. For listeners of transports of your own, before
+    /// they attach what has come.
+    #[must_use]
+    pub fn admits_connection(&self) -> bool {
+        self.0.admits_connection()
+    }
+
     /// Delivers a message of this node, waiting for room where its local path ends.
     ///
     /// A route may begin with an address to connect to, such as `1#127.0.0.1:4000`: it is replaced by a connection.

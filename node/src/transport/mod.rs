@@ -2,8 +2,9 @@
 //!
 //! A transport is anything that can carry a routing message (reference, section 1.4). It hands the node an
 //! [`Egress`] for each connection and gets an [`Ingress`] for what arrives; see [`crate::Node::attach`]. TCP, Unix
-//! sockets are built in, on the same two types that a transport of your own uses.
+//! sockets and a simulated network in memory are built in, on the same two types that a transport of your own uses.
 
+pub mod memory;
 pub(crate) mod socket;
 pub(crate) mod stream;
 pub(crate) mod tcp;
