@@ -41,7 +41,7 @@ counters! {
     ConnectionsClosed "connections_closed" "Transport connections that ended.",
     ConnectionsRefused "connections_refused" "Transport connections refused because there were too many.",
     BadVersion "bad_version" "Connections whose first byte was not the protocol version.",
-    OversizedFrame "oversized_frame" "Connections that announced a frame above 16 MiB.",
+    OversizedFrame "oversized_frame" "Connections that announced a frame above 16 MiB, and messages that would need one.",
     ChannelsOpened "channels_opened" "Secure channels that completed their handshake.",
     ChannelsClosed "channels_closed" "Secure channels that ended.",
     ChannelsLost "channels_lost" "Secure channels given up because the other end fell silent.",

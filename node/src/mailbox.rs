@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use crate::counters::Count;
 use crate::message::Message;
 use crate::room::{Reservoir, Room};
-use crate::router::{Bottleneck, NoRoom, Step};
+use crate::router::{Bottleneck, NoRoom, Step, Wanted};
 
 /// Bound of a mailbox unless its worker asks for another: 1 MiB of payloads, each charged with 256 bytes more.
 /// At the bound a local sender waits, and a message from outside is dropped and counted.
@@ -75,7 +75,7 @@ impl MailboxSender {
             if self.shared.reservoir.is_closed() {
                 return Step::Refused(Count::UnknownAddress);
             }
-            return Step::Full(message, Arc::clone(&self.shared) as Arc<dyn Bottleneck>);
+            return Step::Full(message, self.wanted(cost));
         };
         message.room = room;
         match self.queue.send(message) {
@@ -84,11 +84,16 @@ impl MailboxSender {
         }
     }
 
-    pub(crate) fn reserve(&self, len: usize) -> Result<Room, NoRoom> {
-        match self.shared.reservoir.try_reserve(len) {
+    fn wanted(&self, len: usize) -> Wanted {
+        let at = Arc::clone(&self.shared) as Arc<dyn Bottleneck>;
+        Wanted { at, len }
+    }
+
+    pub(crate) fn reserve(&self, len: usize, mut brought: Room) -> Result<Room, NoRoom> {
+        match self.shared.reservoir.claim(&mut brought, len) {
             Some(room) => Ok(room),
             None if self.shared.reservoir.is_closed() => Err(NoRoom::Gone),
-            None => Err(NoRoom::Full(Arc::clone(&self.shared) as Arc<dyn Bottleneck>)),
+            None => Err(NoRoom::Full(self.wanted(len))),
         }
     }
 }

@@ -36,6 +36,9 @@ pub enum SendError {
     /// The connection or channel that the route begins with is gone.
     #[error("the connection to {0} is gone")]
     Gone(String),
+    /// The connection or channel that the route begins with has no room now, and this is not a message that waits.
+    #[error("the connection to {0} has no room now")]
+    Full(String),
     /// Refused for the reason that the counter of this name counts.
     #[error("refused: {0}")]
     Refused(&'static str),
@@ -67,6 +70,8 @@ pub(crate) struct Shared {
     relay: OnceLock<Arc<RelayTable>>,
     listeners: Mutex<Vec<Listening>>,
     down: watch::Sender<bool>,
+    /// Shutdown is over: what has not ended by itself is cut off.
+    cut: watch::Sender<bool>,
     tasks: AtomicUsize,
     idle: Notify,
     max_connections: usize,
@@ -139,6 +144,7 @@ impl NodeBuilder {
             relay: OnceLock::new(),
             listeners: Mutex::default(),
             down: watch::Sender::new(false),
+            cut: watch::Sender::new(false),
             tasks: AtomicUsize::new(0),
             idle: Notify::new(),
             max_connections: self.max_connections,
@@ -271,7 +277,7 @@ impl Node {
     }
 
     /// Stops accepting, closes channels (their peers are told), connections and workers, and waits until every task
-    /// has ended, at most for `deadline`.
+    /// has ended, at most for `deadline`: a worker finishes the message in its hands and is told that it stops.
     pub async fn shutdown(&self, deadline: Duration) {
         for listening in lock(&self.0.listeners).drain(..) {
             listening.close();
@@ -298,6 +304,7 @@ impl Node {
         if tokio::time::timeout(deadline, ended).await.is_err() {
             tracing::warn!("shutdown deadline passed with tasks still running");
         }
+        self.0.cut.send_replace(true);
     }
 }
 
@@ -328,13 +335,25 @@ impl Drop for TaskGuard {
 impl Shared {
     /// Runs a task until it ends or the node shuts down.
     pub(crate) fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
+        self.spawn_until(self.down.subscribe(), task);
+    }
+
+    /// Runs a task that ends by itself when the node shuts down, and is cut off only if it takes too long for that.
+    pub(crate) fn spawn_orderly(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
+        self.spawn_until(self.cut.subscribe(), task);
+    }
+
+    fn spawn_until(
+        self: &Arc<Self>,
+        mut end: watch::Receiver<bool>,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
         self.tasks.fetch_add(1, Ordering::AcqRel);
         let guard = TaskGuard(Arc::clone(self));
-        let mut down = self.down.subscribe();
         tokio::spawn(async move {
             tokio::select! {
                 () = task => {}
-                _ = down.wait_for(|down| *down) => {}
+                _ = end.wait_for(|end| *end) => {}
             }
             drop(guard);
         });
@@ -508,14 +527,16 @@ impl Shared {
             match self.router.deliver(message, &mut flushes) {
                 Ok(()) => {}
                 Err(Undelivered::Refused(reason)) => outcome = Err(refusal(reason, &named)),
-                Err(Undelivered::Full(held, at)) => {
+                Err(Undelivered::Full(held, wanted)) => {
                     flushes.run();
-                    let cost = held.first().map_or(0, Message::cost);
                     for message in held.into_iter().rev() {
                         queue.push_front(message);
                     }
-                    if at.reservoir().reserve(cost).await.is_none() && self.is_down() {
-                        return Err(SendError::ShutDown);
+                    match (wanted.wait().await, queue.front_mut()) {
+                        (Some(room), Some(first)) => first.room = room,
+                        (None, _) if self.is_down() => return Err(SendError::ShutDown),
+                        // It is gone: delivering again says so.
+                        (None, _) | (Some(_), None) => {}
                     }
                 }
             }

@@ -90,10 +90,6 @@ impl Room {
             drop(permit.split(surplus));
         }
     }
-
-    pub(crate) fn is_none(&self) -> bool {
-        self.0.is_none()
-    }
 }
 
 #[cfg(test)]

@@ -25,8 +25,8 @@ pub(crate) enum Step {
     Batch(Vec<Message>),
     /// Handled.
     Done,
-    /// There is no room: here is the message again, and the queue to wait for.
-    Full(Message, Arc<dyn Bottleneck>),
+    /// There is no room: here is the message again, and what to wait for.
+    Full(Message, Wanted),
     /// Given up and counted by the hop.
     Refused(Count),
 }
@@ -45,10 +45,26 @@ pub(crate) trait Bottleneck: Send + Sync {
     }
 }
 
+/// Room that is not there yet: so many bytes in a queue. Who has waited for it puts it into the message, which brings it
+/// along: given back and asked for again, it would go to and fro between those who wait.
+pub(crate) struct Wanted {
+    pub(crate) at: Arc<dyn Bottleneck>,
+    pub(crate) len: usize,
+}
+
+impl Wanted {
+    /// Waits for the room. `None`: the queue is gone.
+    pub(crate) async fn wait(&self) -> Option<Room> {
+        self.at.reservoir().reserve(self.len).await
+    }
+}
+
 /// Why room could not be reserved.
 pub(crate) enum NoRoom {
-    Full(Arc<dyn Bottleneck>),
+    Full(Wanted),
     Gone,
+    /// More than the transport ever takes in one message.
+    TooLarge,
 }
 
 /// An endpoint that works on the caller's thread.
@@ -56,8 +72,9 @@ pub(crate) trait Hop: Send + Sync {
     /// Handles one message. Must not block.
     fn step(&self, router: &Router, message: Message, flushes: &mut Flushes) -> Step;
 
-    /// Reserves room for a message of `len` payload bytes at the end of the path that begins here.
-    fn reserve(&self, _router: &Router, _len: usize) -> Result<Room, NoRoom> {
+    /// Reserves room for a message of `len` payload bytes at the end of the path that begins here: `brought` if it is room
+    /// there.
+    fn reserve(&self, _router: &Router, _len: usize, _brought: Room) -> Result<Room, NoRoom> {
         Ok(Room::default())
     }
 
@@ -105,7 +122,7 @@ pub(crate) struct Endpoint {
 /// Why a message was not delivered.
 pub(crate) enum Undelivered {
     /// Hold these, wait for room, deliver them again in this order.
-    Full(Vec<Message>, Arc<dyn Bottleneck>),
+    Full(Vec<Message>, Wanted),
     /// Given up, and counted.
     Refused(Count),
 }
@@ -184,12 +201,17 @@ impl Router {
             .sum()
     }
 
-    /// Room at the end of the path that begins at `first`.
-    pub(crate) fn reserve(&self, first: &Address, len: usize) -> Result<Room, NoRoom> {
+    /// Room for `len` bytes at the end of the path that begins at `first`: `brought` if it is room there.
+    pub(crate) fn reserve(
+        &self,
+        first: &Address,
+        len: usize,
+        brought: Room,
+    ) -> Result<Room, NoRoom> {
         let endpoint = self.get(first).ok_or(NoRoom::Gone)?;
         match &endpoint.target {
-            Target::Hop(hop) => hop.reserve(self, len),
-            Target::Mailbox(mailbox) => mailbox.reserve(len),
+            Target::Hop(hop) => hop.reserve(self, len, brought),
+            Target::Mailbox(mailbox) => mailbox.reserve(len, brought),
         }
     }
 
@@ -230,10 +252,10 @@ impl Router {
                     pending.append(&mut batch);
                 }
                 Step::Done => {}
-                Step::Full(message, at) => {
+                Step::Full(message, wanted) => {
                     let mut held = vec![message];
                     held.extend(pending.into_iter().rev());
-                    return Err(Undelivered::Full(held, at));
+                    return Err(Undelivered::Full(held, wanted));
                 }
                 Step::Refused(reason) => {
                     self.counters.one(reason);

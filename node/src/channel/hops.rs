@@ -33,19 +33,19 @@ impl Hop for EncryptorHop {
             return Step::Refused(Count::TransportGone);
         };
         // Nothing is sealed before its transport has room: what was sealed could not be taken back.
-        if message.room.is_none() {
-            let overhead = plaintext::payload_overhead(
-                &message.onward,
-                &message.return_route,
-                message.payload.len(),
-            );
-            match router.reserve(first, message.payload.len() + overhead) {
-                Ok(room) => message.room = room,
-                Err(NoRoom::Gone) => return Step::Refused(Count::TransportGone),
-                Err(NoRoom::Full(at)) => {
-                    message.onward.push_front(own);
-                    return Step::Full(message, at);
-                }
+        let overhead = plaintext::payload_overhead(
+            &message.onward,
+            &message.return_route,
+            message.payload.len(),
+        );
+        let brought = std::mem::take(&mut message.room);
+        match router.reserve(first, message.payload.len() + overhead, brought) {
+            Ok(room) => message.room = room,
+            Err(NoRoom::Gone) => return Step::Refused(Count::TransportGone),
+            Err(NoRoom::TooLarge) => return Step::Refused(Count::OversizedFrame),
+            Err(NoRoom::Full(wanted)) => {
+                message.onward.push_front(own);
+                return Step::Full(message, wanted);
             }
         }
         let Message {
@@ -70,11 +70,11 @@ impl Hop for EncryptorHop {
         }
     }
 
-    fn reserve(&self, router: &Router, len: usize) -> Result<Room, NoRoom> {
+    fn reserve(&self, router: &Router, len: usize, brought: Room) -> Result<Room, NoRoom> {
         // What a sealed payload adds at the most besides its routes, and two routes of usual length.
         const OVERHEAD: usize = 256;
         let first = self.channel.first_hop().ok_or(NoRoom::Gone)?;
-        router.reserve(&first, len + OVERHEAD)
+        router.reserve(&first, len + OVERHEAD, brought)
     }
 
     fn backlog(&self, router: &Router) -> usize {

@@ -69,6 +69,8 @@ pub(super) fn install(node: &Arc<Shared>, parts: Parts<'_>) -> (Opener, Arc<Chan
         fate: watch::Sender::new(Fate::default()),
         opened: Instant::now(),
         heard: AtomicU64::new(node.tick().0),
+        // A responder has read message 3.
+        confirmed: AtomicBool::new(learns),
         got_payload: AtomicBool::new(false),
         liveness: Mutex::default(),
         streams: AtomicUsize::new(0),

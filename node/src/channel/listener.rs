@@ -16,6 +16,7 @@ use crate::event::Event;
 use crate::exposure::{Access, Exposure};
 use crate::message::{Message, Origin};
 use crate::node::{AddressInUse, Node, Shared, lock, route_to, unix_now};
+use crate::room::Room;
 use crate::router::{Endpoint, Flushes, Hop, Router, Step, Target};
 
 /// Half-finished handshakes at a listener: 1,024, each under 4 KiB. Beyond, one that was drawn is given up.
@@ -122,7 +123,7 @@ impl Hop for ListenerHop {
         let Some(first) = message.return_route.first() else {
             return Step::Refused(Count::HandshakesRefused);
         };
-        let room = match router.reserve(first, MESSAGE2_ROOM) {
+        let room = match router.reserve(first, MESSAGE2_ROOM, Room::default()) {
             Ok(room) => room,
             Err(_) => return Step::Refused(Count::HandshakesRefused),
         };

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sealway_core::channel::{ChannelError, InOrder, Sealer, message as plaintext};
+use sealway_core::channel::{InOrder, RECORD_OVERHEAD, Sealer, message as plaintext};
 use sealway_core::identity::Identifier;
 use sealway_core::wire::{Address, Frame, Route};
 use tokio::sync::watch as signal;
@@ -24,8 +24,9 @@ use tokio::time::Instant;
 
 use crate::counters::Count;
 use crate::message::{ChannelOrigin, Message};
-use crate::node::{Shared, lock};
-use crate::router::Flushes;
+use crate::node::{SendError, Shared, lock};
+use crate::room::Room;
+use crate::router::{Flushes, NoRoom};
 
 pub use initiator::{ChannelOptions, OpenError};
 pub use listener::{ChannelListener, ListenerOptions};
@@ -90,6 +91,8 @@ pub(crate) struct ChannelShared {
     pub(crate) opened: Instant,
     /// Milliseconds since the node's start when something authentic arrived last.
     heard: AtomicU64,
+    /// Whether anything authentic has come from the peer since the handshake, or was its end.
+    confirmed: AtomicBool,
     got_payload: AtomicBool,
     pub(crate) liveness: Mutex<watch::Liveness>,
     streams: AtomicUsize,
@@ -180,12 +183,13 @@ impl Channel {
     /// Each credential is an encoded `CredentialAndPurposeKey`.
     ///
     /// # Errors
-    /// [`ChannelError`] when the nonces are used up.
+    /// [`SendError::Full`] if there is no room now, [`SendError::Gone`] if the connection is gone or the nonces are used up:
+    /// nothing was sent.
     pub fn refresh_credentials(
         &self,
         history: &[u8],
         credentials: &[Vec<u8>],
-    ) -> Result<(), ChannelError> {
+    ) -> Result<(), SendError> {
         self.shared
             .send_plaintext(&self.node, plaintext::encode_refresh(history, credentials))
     }
@@ -217,6 +221,7 @@ impl ChannelShared {
     /// Remembers when the peer was heard last.
     fn hear(&self, node: &Shared) {
         self.heard.store(node.tick().0, Ordering::Relaxed);
+        self.confirmed.store(true, Ordering::Relaxed);
     }
 
     /// Since when nothing authentic has arrived.
@@ -237,14 +242,28 @@ impl ChannelShared {
     }
 
     /// Seals a plaintext that is no user message and sends it along the peer's route if there is room.
-    fn send_plaintext(&self, node: &Shared, mut plaintext: Frame) -> Result<(), ChannelError> {
+    fn send_plaintext(&self, node: &Shared, mut plaintext: Frame) -> Result<(), SendError> {
+        let gone = || SendError::Gone(self.origin.channel.to_string());
         let route = lock(&self.peer_route).route.clone();
+        let first = route.first().ok_or_else(gone)?;
+        let len = plaintext.len() + RECORD_OVERHEAD;
+        // As for every message: nothing is sealed before its transport has room.
+        let room = match node.router.reserve(first, len, Room::default()) {
+            Ok(room) => room,
+            Err(NoRoom::Full(_)) => return Err(SendError::Full(self.origin.channel.to_string())),
+            Err(NoRoom::TooLarge) => {
+                return Err(SendError::Refused(Count::OversizedFrame.name()));
+            }
+            Err(NoRoom::Gone) => return Err(gone()),
+        };
         let mut flushes = Flushes::default();
         {
             let mut sealer = lock(&self.sealer);
-            sealer.seal(&mut plaintext)?;
+            sealer.seal(&mut plaintext).map_err(|_| gone())?;
             // The reference sends these with its encryptor as the outer return route; receivers must not depend on it.
-            node.send_now(Message::new(route, Route::new(), plaintext), &mut flushes);
+            let mut outer = Message::new(route, Route::new(), plaintext);
+            outer.room = room;
+            node.send_now(outer, &mut flushes);
         }
         flushes.run();
         Ok(())

@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use sealway_core::portal::{Answer, Inlet as Opening, Options, PING, Reason};
-use sealway_core::wire::{Frame, MultiAddr, Route};
+use sealway_core::portal::{Inlet as Opening, Options, PING, Reason};
+use sealway_core::wire::{Frame, MultiAddr};
 use tokio::net::TcpStream;
 
 use super::count_end;
 use super::stream::{Driver, Ended};
 use crate::counters::Count;
 use crate::event::Event;
-use crate::node::{Node, Shared, lock};
+use crate::node::{Node, Shared};
 use crate::path::{KeptPath, Path, PathError, PathOptions};
 use crate::transport::socket::{Socket, prepare_tcp};
 use crate::transport::{Listening, TransportError, tcp};
@@ -89,9 +89,6 @@ impl Node {
         };
         let (listener, bound) = tcp::bind(listen.strip_prefix("tcp:").unwrap_or(listen)).await?;
         let first = self.path(to, &options).await?;
-        if let Some(channel) = first.channel() {
-            channel.depend();
-        }
         let what = format!("path of the inlet at {bound}");
         let inner = Arc::new(Inner {
             listening: Listening::new("tcp", bound.to_string()),
@@ -172,28 +169,18 @@ async fn carry(node: &Arc<Shared>, inner: &Inner, socket: TcpStream) -> Ended {
 /// Asks the outlet for a connection and waits for the answer.
 async fn open(node: &Shared, driver: &Driver) -> Result<(), Reason> {
     let opening = Opening::new(node.tick(), Options::default());
-    let answer = driver.answer();
+    let wait = Duration::from_millis(opening.deadline().0.saturating_sub(node.tick().0));
+    let answer = driver.answer(opening);
     if !driver.send(Frame::from_slice(PING)).await {
         return Err(Reason::PathLost);
     }
-    let wait = Duration::from_millis(opening.deadline().0.saturating_sub(node.tick().0));
     let mut fates = driver.fates();
-    let (payload, return_route): (Frame, Route) = tokio::select! {
+    tokio::select! {
         answer = tokio::time::timeout(wait, answer) => match answer {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => return Err(Reason::Shutdown),
-            Err(_) => return Err(Reason::NoAnswer),
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(Reason::Shutdown),
+            Err(_) => Err(Reason::NoAnswer),
         },
-        reason = fates.bad() => return Err(reason),
-    };
-    match opening.on_answer(payload.as_slice()) {
-        Answer::Open(stream) => {
-            // The Pong's return route is the peer's from now on (reference, section 7.2).
-            *lock(&driver.shared.peer_route) = return_route;
-            driver.open(stream);
-            Ok(())
-        }
-        Answer::Refused(reason) => Err(reason),
-        Answer::Waiting(_) => Err(Reason::NoAnswer),
+        reason = fates.bad() => Err(reason),
     }
 }

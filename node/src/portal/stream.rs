@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use bytes::BufMut;
-use sealway_core::portal::{Action, Actions, Reason, Stream, answer_when_closed};
+use sealway_core::portal::{
+    Action, Actions, Answer, Inlet as Opening, Reason, Stream, answer_when_closed,
+};
 use sealway_core::wire::{Address, Frame, Route};
 use tokio::sync::{Notify, oneshot, watch};
 
@@ -19,7 +21,7 @@ use crate::exposure::Exposure;
 use crate::message::Message;
 use crate::node::{Shared, lock, route_to};
 use crate::room::{Reservoir, Room};
-use crate::router::{Bottleneck, Endpoint, Flushes, Hop, NoRoom, Router, Step, Target};
+use crate::router::{Bottleneck, Endpoint, Flushes, Hop, NoRoom, Router, Step, Target, Wanted};
 use crate::transport::socket::{Socket, SocketWriter};
 
 /// Bytes that wait for one local socket: 1 MiB. At the bound the connection they come by is paused.
@@ -61,8 +63,10 @@ struct Machine {
 
 /// Where a connection stands.
 enum Phase {
-    /// An inlet's, before the outlet has answered: who waits gets the answer's payload and return route.
-    Opening(Option<oneshot::Sender<(Frame, Route)>>),
+    /// Nothing is expected yet, or any more.
+    Idle,
+    /// An inlet's, before the outlet has answered: who waits is told what came of it.
+    Opening(Opening, oneshot::Sender<Result<(), Reason>>),
     Open(Stream),
 }
 
@@ -118,7 +122,8 @@ impl Hop for StreamHop {
             if stream.writer.reservoir().is_closed() {
                 return stream.after_the_end(message);
             }
-            return Step::Full(message, Arc::clone(stream) as Arc<dyn Bottleneck>);
+            let at = Arc::clone(stream) as Arc<dyn Bottleneck>;
+            return Step::Full(message, Wanted { at, len });
         };
         let Some(node) = stream.node.upgrade() else {
             return Step::Refused(Count::UnknownAddress);
@@ -130,14 +135,12 @@ impl Hop for StreamHop {
         }
         let mut machine = lock(&stream.machine);
         let actions = match &mut machine.state {
-            Phase::Opening(waiting) => {
-                if let Some(waiting) = waiting.take() {
-                    // Who waited may have given up; its Pong is then answered when it comes to the closed stream.
-                    let _ = waiting.send((message.payload, message.return_route));
-                }
+            Phase::Open(open) => open.on_message(message.payload.as_slice(), node.tick()),
+            Phase::Opening(..) => {
+                stream.on_answer(&mut machine, message);
                 return Step::Done;
             }
-            Phase::Open(open) => open.on_message(message.payload.as_slice(), node.tick()),
+            Phase::Idle => return Step::Done,
         };
         let mut frame = Some((message.payload, room));
         stream.carry_out(&mut machine, actions, &mut frame);
@@ -154,6 +157,29 @@ impl crate::router::Flush for StreamShared {
 }
 
 impl StreamShared {
+    /// Takes the outlet's answer. The stream is open when this returns: its first data may be right behind the Pong.
+    fn on_answer(&self, machine: &mut Machine, message: Message) {
+        let Phase::Opening(opening, waiting) = std::mem::replace(&mut machine.state, Phase::Idle)
+        else {
+            return;
+        };
+        let outcome = match opening.on_answer(message.payload.as_slice()) {
+            Answer::Open(stream) => {
+                // The Pong's return route is the peer's from now on (reference, section 7.2).
+                *lock(&self.peer_route) = message.return_route;
+                machine.state = Phase::Open(stream);
+                Ok(())
+            }
+            Answer::Refused(reason) => Err(reason),
+            Answer::Waiting(opening) => {
+                machine.state = Phase::Opening(opening, waiting);
+                return;
+            }
+        };
+        // Who waited may have given up: the connection is over then.
+        let _ = waiting.send(outcome);
+    }
+
     /// Does what the state machine asks for. Messages to the peer are left to the task.
     fn carry_out(
         &self,
@@ -187,7 +213,7 @@ impl StreamShared {
     pub(super) fn fail(&self, reason: Reason) {
         let mut machine = lock(&self.machine);
         let actions = match &mut machine.state {
-            Phase::Opening(_) => {
+            Phase::Idle | Phase::Opening(..) => {
                 machine.over = machine.over.or(Some(Over::Reset(reason)));
                 Actions::new()
             }
@@ -249,7 +275,7 @@ impl Driver {
             address: address.clone(),
             peer_route: Mutex::new(peer_route),
             machine: Mutex::new(Machine {
-                state: Phase::Opening(None),
+                state: Phase::Idle,
                 outgoing: Vec::new(),
                 finish: false,
                 over: None,
@@ -290,10 +316,10 @@ impl Driver {
             .is_ok()
     }
 
-    /// The next message that comes while the connection is being opened.
-    pub(super) fn answer(&self) -> oneshot::Receiver<(Frame, Route)> {
+    /// An inlet's connection is about to be asked for: resolves with what the outlet answers.
+    pub(super) fn answer(&self, opening: Opening) -> oneshot::Receiver<Result<(), Reason>> {
         let (sender, receiver) = oneshot::channel();
-        lock(&self.shared.machine).state = Phase::Opening(Some(sender));
+        lock(&self.shared.machine).state = Phase::Opening(opening, sender);
         receiver
     }
 
@@ -324,7 +350,7 @@ impl Driver {
                 shared.changed.notify_one();
             }
         });
-        let mut fate = Fates::new(&self.shared);
+        let mut fate = self.fates();
         loop {
             self.send_outgoing().await;
             if writer.has_failed() {
@@ -354,7 +380,7 @@ impl Driver {
         let finish = std::mem::take(&mut machine.finish);
         let (reading, deadline) = match &machine.state {
             Phase::Open(stream) => (stream.is_reading(), stream.deadline()),
-            Phase::Opening(_) => (false, None),
+            Phase::Idle | Phase::Opening(..) => (false, None),
         };
         (reading, deadline, finish, machine.over)
     }
@@ -488,14 +514,17 @@ async fn next_chunk(node: &Arc<Shared>, stream: &StreamShared, want: usize) -> C
         let Some(first) = first else {
             return Chunk::NoPath;
         };
-        let room = match node.router.reserve(&first, want + CHUNK_OVERHEAD) {
+        let reserved = node
+            .router
+            .reserve(&first, want + CHUNK_OVERHEAD, Room::default());
+        let room = match reserved {
             Ok(room) => room,
-            Err(NoRoom::Gone) => return Chunk::NoPath,
-            Err(NoRoom::Full(at)) => {
-                // The one source is paused: its bytes stay in its socket.
-                drop(at.reservoir().reserve(want + CHUNK_OVERHEAD).await);
-                continue;
-            }
+            Err(NoRoom::Gone | NoRoom::TooLarge) => return Chunk::NoPath,
+            // The one source is paused: its bytes stay in its socket.
+            Err(NoRoom::Full(wanted)) => match wanted.wait().await {
+                Some(room) => room,
+                None => continue,
+            },
         };
         let (mut buffer, start) = Frame::with_capacity(want).into_buffer();
         match socket.try_read((&mut buffer).limit(want)) {

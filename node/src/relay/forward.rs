@@ -34,9 +34,9 @@ impl Hop for ForwardHop {
         Step::Next(message)
     }
 
-    fn reserve(&self, router: &Router, len: usize) -> Result<Room, NoRoom> {
+    fn reserve(&self, router: &Router, len: usize, brought: Room) -> Result<Room, NoRoom> {
         let first = lock(&self.to).first().cloned().ok_or(NoRoom::Gone)?;
-        router.reserve(&first, len)
+        router.reserve(&first, len, brought)
     }
 
     fn backlog(&self, router: &Router) -> usize {

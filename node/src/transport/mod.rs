@@ -25,7 +25,7 @@ use crate::counters::Count;
 use crate::message::{Message, Origin, TransportOrigin};
 use crate::node::{Node, Shared};
 use crate::room::{Reservoir, Room};
-use crate::router::{Bottleneck, Flush, Flushes, Hop, NoRoom, Router, Step, Undelivered};
+use crate::router::{Bottleneck, Flush, Flushes, Hop, NoRoom, Router, Step, Undelivered, Wanted};
 
 /// How long a queue that others wait for may stand still before it is given up.
 pub(crate) const STALL: Duration = Duration::from_secs(10);
@@ -252,7 +252,7 @@ impl Hop for LinkHop {
                 return Step::Refused(Count::TransportGone);
             }
             message.onward.push_front(own);
-            return Step::Full(message, Arc::clone(link) as Arc<dyn Bottleneck>);
+            return Step::Full(message, wanted(link, len));
         };
         let mut frame = message.payload;
         wire::encode_routing(&mut frame, &message.onward, &message.return_route);
@@ -262,19 +262,29 @@ impl Hop for LinkHop {
         Step::Done
     }
 
-    fn reserve(&self, _router: &Router, len: usize) -> Result<Room, NoRoom> {
+    fn reserve(&self, _router: &Router, len: usize, mut brought: Room) -> Result<Room, NoRoom> {
         // The routing header comes on top; its length is not known here and small against the bound.
         const HEADER: usize = 256;
-        match self.0.egress.reservoir().try_reserve(len + HEADER) {
+        // To be refused here, before it is sealed: a sealed message that does not go is a gap.
+        if len + HEADER > self.0.egress.max_message() {
+            return Err(NoRoom::TooLarge);
+        }
+        let reservoir = self.0.egress.reservoir();
+        match reservoir.claim(&mut brought, len + HEADER) {
             Some(room) => Ok(room),
-            None if self.0.egress.reservoir().is_closed() => Err(NoRoom::Gone),
-            None => Err(NoRoom::Full(Arc::clone(&self.0) as Arc<dyn Bottleneck>)),
+            None if reservoir.is_closed() => Err(NoRoom::Gone),
+            None => Err(NoRoom::Full(wanted(&self.0, len + HEADER))),
         }
     }
 
     fn backlog(&self, _router: &Router) -> usize {
         self.0.egress.reservoir().used()
     }
+}
+
+fn wanted(link: &Arc<LinkShared>, len: usize) -> Wanted {
+    let at = Arc::clone(link) as Arc<dyn Bottleneck>;
+    Wanted { at, len }
 }
 
 struct FlushEgress(Arc<dyn Egress>);
@@ -319,11 +329,11 @@ impl Ingress {
             Some(message) => message,
             None => return Ok(()),
         };
-        let Err(Undelivered::Full(held, at)) = node.router.deliver(message, &mut self.flushes)
+        let Err(Undelivered::Full(held, wanted)) = node.router.deliver(message, &mut self.flushes)
         else {
             return Ok(());
         };
-        self.hold(&node.router, held, at).await
+        self.hold(&node.router, held, wanted).await
     }
 
     /// What was delivered since the last call leaves now.
@@ -366,16 +376,16 @@ impl Ingress {
         &mut self,
         router: &Router,
         held: Vec<Message>,
-        at: Arc<dyn Bottleneck>,
+        wanted: Wanted,
     ) -> Result<(), IngressError> {
         let mut queue = std::collections::VecDeque::from(held);
-        let mut at = at;
-        while let Some(message) = queue.pop_front() {
-            if !at.may_pause() {
+        let mut wanted = wanted;
+        while let Some(mut message) = queue.pop_front() {
+            if !wanted.at.may_pause() {
                 router.counters.one(Count::MailboxFull);
             } else {
                 self.flush();
-                self.wait(&*at, message.cost()).await?;
+                message.room = self.wait(&wanted).await?;
                 queue.push_front(message);
             }
             while let Some(next) = queue.pop_front() {
@@ -384,7 +394,7 @@ impl Ingress {
                     for message in again.into_iter().rev() {
                         queue.push_front(message);
                     }
-                    at = full;
+                    wanted = full;
                     break;
                 }
             }
@@ -392,20 +402,20 @@ impl Ingress {
         Ok(())
     }
 
-    /// Waits for room at `at` as long as it moves.
-    async fn wait(&self, at: &dyn Bottleneck, len: usize) -> Result<(), IngressError> {
+    /// Waits for room as long as its queue moves; the room is empty if the queue is gone.
+    async fn wait(&self, wanted: &Wanted) -> Result<Room, IngressError> {
         let mut closed = self.link.closed.subscribe();
+        // Asked for once: who asks again stands at the end of the line.
+        let room = wanted.wait();
+        tokio::pin!(room);
         loop {
-            let before = at.progress();
+            let before = wanted.at.progress();
             tokio::select! {
-                room = at.reservoir().reserve(len) => {
-                    drop(room);
-                    return Ok(());
-                }
+                room = &mut room => return Ok(room.unwrap_or_default()),
                 _ = closed.wait_for(|closed| *closed) => return Err(IngressError::Closed),
                 () = tokio::time::sleep(STALL) => {
-                    if at.progress() == before {
-                        at.give_up(Count::EgressStalled);
+                    if wanted.at.progress() == before {
+                        wanted.at.give_up(Count::EgressStalled);
                     }
                 }
             }
