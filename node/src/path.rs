@@ -257,6 +257,15 @@ impl Node {
         }
     }
 
+    /// A path that somebody depends on: its peer is asked for signs of life from the start.
+    async fn live_path(&self, to: &MultiAddr, options: &PathOptions) -> Result<Path, PathError> {
+        let path = self.path(to, options).await?;
+        if let Some(channel) = path.channel().filter(|_| options.ordered) {
+            channel.depend();
+        }
+        Ok(path)
+    }
+
     async fn walk(
         &self,
         path: &mut Path,
@@ -342,6 +351,9 @@ impl KeptPath {
         first: Path,
         what: String,
     ) -> Self {
+        if let Some(channel) = first.channel().filter(|_| options.ordered) {
+            channel.depend();
+        }
         let (publish, current) = watch::channel(Some(Arc::new(first)));
         let (stop, stopped) = watch::channel(());
         let task = keep(node.clone(), to, options, publish, what);
@@ -402,7 +414,7 @@ async fn keep(
                 let mut back_off = BackOff::new();
                 let rebuilt = loop {
                     back_off.wait().await;
-                    match node.path(&to, &options).await {
+                    match node.live_path(&to, &options).await {
                         Ok(path) => break path,
                         Err(error) => report(&node, &what, &error),
                     }
@@ -411,7 +423,7 @@ async fn keep(
             }
             () = tokio::time::sleep(MAX_AGE) => {
                 // The new one is built beside the old one: streams over that go on to their end.
-                match node.path(&to, &options).await {
+                match node.live_path(&to, &options).await {
                     Ok(fresh) => {
                         publish.send_replace(Some(Arc::new(fresh)));
                         path.retire();

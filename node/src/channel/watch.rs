@@ -1,8 +1,9 @@
 //! Authenticated liveness, and the deadlines of gaps: one task for all channels of a node.
 //!
 //! A channel that has been silent is asked whether its peer still lives: a small message to the peer's `echo` through the
-//! channel itself, soon if byte streams depend on it, else after a minute. Only a peer that has answered before can be found silent, and only while our own path is free:
-//! what is held back by a slow reader is not dead.
+//! channel itself, soon if byte streams depend on it, else after a minute. Only a peer that has answered before, or from which
+//! nothing has ever come, can be found silent, and only while our own path is free: what is held back by a slow reader is
+//! not dead.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -28,6 +29,8 @@ const ASK_IDLE_AFTER: Duration = Duration::from_secs(60);
 const FORGET_AFTER: Duration = Duration::from_secs(3_600);
 /// Between two questions.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
+/// The same for a channel that nothing has come through: message 3 may be lost, and the peer not know of the channel.
+const ASK_UNCONFIRMED: Duration = Duration::from_secs(2);
 /// Unanswered questions after which a channel is lost.
 const MISSES: u32 = 3;
 /// A message that is missing in the sequence must come within this time.
@@ -129,7 +132,14 @@ fn look_for_life(node: &Arc<Shared>, channel: &ChannelShared, answers: &Address)
         channel.close(node, CloseReason::Silent, true);
         return;
     }
-    if silence < if idle { ASK_IDLE_AFTER } else { ASK_AFTER } {
+    // An initiator knows that its message 3 has arrived once anything authentic comes back.
+    let confirmed = channel.confirmed.load(Ordering::Relaxed);
+    let (after, again) = match (idle, confirmed) {
+        (true, _) => (ASK_IDLE_AFTER, ASK_AGAIN),
+        (false, true) => (ASK_AFTER, ASK_AGAIN),
+        (false, false) => (ASK_UNCONFIRMED, ASK_UNCONFIRMED),
+    };
+    if silence < after {
         liveness.misses = 0;
         liveness.asked = None;
         // Whether a peer answers at all is found out while it lives: a busy one that dies could else never be found silent.
@@ -141,10 +151,7 @@ fn look_for_life(node: &Arc<Shared>, channel: &ChannelShared, answers: &Address)
         }
         return;
     }
-    if liveness
-        .asked
-        .is_some_and(|asked| asked.elapsed() < ASK_AGAIN)
-    {
+    if liveness.asked.is_some_and(|asked| asked.elapsed() < again) {
         return;
     }
     let free = channel
@@ -153,7 +160,7 @@ fn look_for_life(node: &Arc<Shared>, channel: &ChannelShared, answers: &Address)
     if liveness.asked.is_some() && free {
         liveness.misses += 1;
     }
-    if liveness.misses >= MISSES && liveness.answers {
+    if liveness.misses >= MISSES && (liveness.answers || !confirmed) {
         drop(liveness);
         node.router.counters.one(Count::ChannelsLost);
         channel.close(node, CloseReason::Silent, true);
