@@ -282,7 +282,7 @@ impl Node {
             address,
             stopped: false,
         };
-        self.shared().spawn(run(worker, context, mailbox));
+        self.shared().spawn_orderly(run(worker, context, mailbox));
         Ok(())
     }
 
