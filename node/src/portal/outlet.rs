@@ -59,7 +59,7 @@ impl Node {
             target: Target::Hop(Arc::new(hop)),
         };
         if !self.shared().router.insert(name.into(), endpoint) {
-            return Err(AddressInUse(name.to_owned()));
+            return Err(AddressInUse(Address::local(name).to_string()));
         }
         Ok(())
     }
@@ -144,7 +144,7 @@ impl Connection {
         // The reference would say nothing here; a Disconnect is what its inlets end at, and ours at once.
         node.router.counters.one(Count::StreamsRefused);
         node.emit(Event::Refused {
-            why: format!("outlet {}: {why}", self.name),
+            why: format!("outlet {}: {why}", Address::local(&self.name)),
         });
         let refusal = Message::new(
             self.peer_route,

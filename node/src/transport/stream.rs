@@ -85,6 +85,7 @@ pub(crate) fn start(
 async fn read(writer: &SocketWriter, mut ingress: Ingress, counters: &Counters) -> &'static str {
     let mut deframer = Deframer::new();
     let mut deadline = Some((Instant::now() + VERSION_DEADLINE, 0));
+    let mut greeted = false;
     loop {
         // No buffer is held while nothing is there to read.
         deframer.release();
@@ -120,11 +121,13 @@ async fn read(writer: &SocketWriter, mut ingress: Ingress, counters: &Counters) 
         let waiting = deframer.buffered();
         deadline = match deadline {
             _ if waiting == 0 => None,
-            Some((until, seen)) if (seen..seen + SLOW_BYTES).contains(&waiting) => {
+            Some((until, seen)) if greeted && (seen..seen + SLOW_BYTES).contains(&waiting) => {
                 Some((until, seen))
             }
             _ => Some((Instant::now() + FRAME_DEADLINE, waiting)),
         };
+        // What came first was the version byte.
+        greeted = true;
     }
 }
 
