@@ -1,7 +1,68 @@
 //! Sealway for applications: end-to-end encrypted, mutually authenticated channels over any route.
 //!
 //! A [`Node`] is everything that runs in one process under one identity: workers with addresses, transports, secure
-//! channels, portals, relays. Nothing is reachable in it but what is exposed ([`Exposure`]).
+//! channels, portals, relays. Two nodes, a channel between them, and a worker behind it:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use sealway::prelude::*;
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let alice = Node::builder().ephemeral_identity().start();
+//! let bob = Node::builder().ephemeral_identity().start();
+//! let alice_is = alice.identifier().ok_or("no identity")?;
+//! let bob_is = bob.identifier().ok_or("no identity")?;
+//!
+//! // Bob: an echo that Alice may reach, and nobody else; and that only through a channel.
+//! let access = Access::trust(Trust::Identifier(alice_is));
+//! bob.start_service(Service::Echo, Exposure::local().to_channels(access.clone(), "echo"))?;
+//! bob.secure_channel_listener("api", ListenerOptions { access })?;
+//! let listening = bob.listen("127.0.0.1:0").await?;
+//!
+//! // Alice: a connection to Bob's port, and a channel to Bob himself.
+//! let link = alice.connect(&listening.address).await?;
+//! let expect = ChannelOptions::expect(Trust::Identifier(bob_is));
+//! let channel = alice.secure_channel(link.to("api"), expect).await?;
+//! let greeting = "hello, Bob".to_owned();
+//! let answer: String = alice
+//!     .request(channel.to("echo"), greeting, Duration::from_secs(5))
+//!     .await?;
+//! assert_eq!(answer, "hello, Bob");
+//! # alice.shutdown(Duration::from_secs(5)).await;
+//! # bob.shutdown(Duration::from_secs(5)).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is where
+//!
+//! - **Messages.** A [`Worker`] has an address and handles one message at a time; [`Node::request`] sends along a
+//!   [`Route`](core::wire::Route) and waits for the reply. A route is a list of addresses: each takes itself off the onward
+//!   route and, if it is a connection, a channel or a hop, joins the return route.
+//! - **Transports.** [`Node::listen`] and [`Node::connect`]: TCP and Unix sockets are there; see [`transport`] for one of your
+//!   own.
+//! - **Channels.** [`Node::secure_channel`] opens one over any route, [`Node::secure_channel_listener`] accepts them. Whatever
+//!   lies between the two ends carries them and cannot read them. See [`channel`].
+//! - **Portals.** [`Node::outlet`] offers a TCP service, [`Node::inlet`] makes it a local port elsewhere. See [`portal`].
+//! - **Relays.** [`Node::register_at_relay`] makes a node reachable that listens nowhere; [`Node::relay_service`] serves such
+//!   nodes. See [`relay`].
+//! - **Identities that last.** A [`Home`](home::Home) keeps identities, known peers and relay names on disk;
+//!   [`keys::load_party`] takes one from there for [`NodeBuilder::identity`].
+//!
+//! # What can be reached
+//!
+//! Nothing that is not exposed: each address has an [`Exposure`], which is asked what this node itself has proved
+//! about the sender ([`Origin`]), never what a message claims. A message from outside opens no connection.
+//!
+//! # Limits, and what happens there
+//!
+//! Every queue has a bound in bytes. At the bound the one source is paused, or the message is refused: to a local caller
+//! that is an error, and it is always an [`Event`] or counted in [`Counters`]. A byte stream that lost something is reset, and
+//! never ends as if it were whole.
+//!
+//! The programs in `examples/` show each of these on its own.
 
 #![forbid(unsafe_code)]
 
