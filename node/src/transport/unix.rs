@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sealway_core::wire::AddressType;
 use tokio::net::{UnixListener, UnixStream};
@@ -44,6 +44,16 @@ fn sweep(path: &Path) -> io::Result<()> {
         return Err(io::ErrorKind::AddrInUse.into());
     }
     std::fs::remove_file(path)
+}
+
+/// A listener's file, removed however the listener ends: by its own, or with its node.
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // One that is gone already is what we want.
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 impl Transport for Unix {
@@ -92,7 +102,7 @@ impl Transport for Unix {
             let listening = Listening::new("unix", address.to_owned());
             let stop = listening.clone();
             let shared = node.shared().clone();
-            let path = path.to_owned();
+            let file = SocketFile(path.to_owned());
             node.shared().spawn(async move {
                 loop {
                     let accepted = tokio::select! {
@@ -104,7 +114,7 @@ impl Transport for Unix {
                             stream::start(
                                 &shared,
                                 "unix",
-                                path.display().to_string(),
+                                file.0.display().to_string(),
                                 Socket::Unix(socket),
                             );
                         }
@@ -112,7 +122,6 @@ impl Transport for Unix {
                         Err(error) => accept_failed(&error).await,
                     }
                 }
-                let _ = std::fs::remove_file(&path);
             });
             Ok(listening)
         })
