@@ -303,9 +303,9 @@ pub(crate) enum IdentityCommand {
         /// Its name (default: the default identity)
         #[arg(value_parser = values::name)]
         name: Option<String>,
-        /// The kind of the new key
-        #[arg(long, value_name = "KIND", default_value = "ed25519")]
-        key: KeyKind,
+        /// The kind of the new key (default: as the former one)
+        #[arg(long, value_name = "KIND")]
+        key: Option<KeyKind>,
         /// The old key may be in other hands: revoke everything that was signed with it
         #[arg(long)]
         compromised: bool,

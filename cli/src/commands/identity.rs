@@ -116,11 +116,11 @@ fn list(home: &Home, output: Output) -> Result<()> {
     for entry in home.identities().list()? {
         match entry {
             Ok(stored) => {
-                let mark = if stored.is_default { "  default" } else { "" };
+                let mark = if stored.is_default { "  (default)" } else { "" };
                 let identifier = stored.identity.identifier();
                 let _ = writeln!(
                     lines,
-                    "{:<16}  {identifier}  {:<7}{mark}",
+                    "{:<16}  {identifier}  {}{mark}",
                     stored.name.as_str(),
                     kind(&stored)
                 );
@@ -151,18 +151,21 @@ fn show(home: &Home, name: Option<&str>, output: Output) -> Result<()> {
 fn rotate(
     home: &Home,
     name: Option<&str>,
-    key: KeyKind,
+    key: Option<KeyKind>,
     compromised: bool,
     output: Output,
 ) -> Result<()> {
     let rotation = Rotation {
         revoke_all_purpose_keys: compromised,
     };
+    let name = chosen(name)?;
+    let kind = match key {
+        Some(kind) => kind.into(),
+        None => home.identities().get(name.as_ref())?.key_type(),
+    };
     let now = home.clock().now();
-    let stored = home
-        .identities()
-        .rotate(chosen(name)?.as_ref(), key.into(), rotation, now)
-        .wait()?;
+    let rotating = home.identities().rotate(name.as_ref(), kind, rotation, now);
+    let stored = rotating.wait()?;
     tell_others(home, Changed::Identities, output)?;
     output.note(&format!(
         "{} has a new key; its identifier stays, peers learn it when they meet it",

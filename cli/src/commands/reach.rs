@@ -100,7 +100,7 @@ impl From<RegisterError> for CliError {
             RegisterError::Channel(OpenError::Send(_)) | RegisterError::Send(_) => {
                 hung_up("no channel with the relay")
             }
-            RegisterError::Unconfirmed | RegisterError::Closed(_) => {
+            RegisterError::Unconfirmed | RegisterError::Refused(_) | RegisterError::Closed(_) => {
                 CliError::new(Kind::Refused, &error)
                     .hint("choose another --alias, or ask the relay's operator")
             }

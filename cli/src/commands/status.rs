@@ -35,7 +35,7 @@ pub(crate) async fn run(global: &Global, output: Output) -> Result<()> {
     let human: Vec<String> = processes.iter().map(lines).collect();
     output.result(
         human.join("\n").trim_end(),
-        &json!({"home": home.path(), "processes": processes}),
+        &json!({ "processes": processes }),
     )
 }
 
