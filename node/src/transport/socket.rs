@@ -90,6 +90,8 @@ enum Ending {
     Finish,
     /// FIN was sent.
     Finished,
+    /// Closed as soon as the socket has taken what it takes now of what waits.
+    Closing,
     /// Closed, at once.
     Closed,
 }
@@ -180,6 +182,13 @@ impl SocketWriter {
                 queue.writing = false;
                 return;
             }
+            let more = matches!(outcome, Ok(true)) && !queue.frames.is_empty();
+            if queue.ending == Ending::Closing && !more {
+                queue.writing = false;
+                drop(queue);
+                self.end(false);
+                return;
+            }
             match outcome {
                 Ok(true) if queue.frames.is_empty() => {
                     queue.frames = batch;
@@ -209,7 +218,7 @@ impl SocketWriter {
                     queue.writing = false;
                     drop(queue);
                     self.failed.store(true, Ordering::Release);
-                    self.close(false);
+                    self.end(false);
                     return;
                 }
             }
@@ -266,8 +275,22 @@ impl SocketWriter {
         self.flush();
     }
 
-    /// Ends both directions now; what is enqueued is lost. With `reset` the other end sees RST.
+    /// Ends both directions. With `reset` at once, and the other end sees RST; otherwise behind what the socket takes now, so
+    /// that a last message such as a channel's Close goes even while another thread writes. The rest of what is enqueued is lost.
     pub(crate) fn close(&self, reset: bool) {
+        if reset {
+            return self.end(true);
+        }
+        let mut queue = self.lock();
+        if matches!(queue.ending, Ending::Closed | Ending::Closing) {
+            return;
+        }
+        queue.ending = Ending::Closing;
+        drop(queue);
+        self.flush();
+    }
+
+    fn end(&self, reset: bool) {
         let mut queue = self.lock();
         if queue.ending == Ending::Closed {
             return;
@@ -292,12 +315,12 @@ impl SocketWriter {
             loop {
                 match self.ending() {
                     Ending::Closed | Ending::Finished => return,
-                    Ending::No | Ending::Finish => {}
+                    Ending::No | Ending::Finish | Ending::Closing => {}
                 }
                 tokio::select! {
                     writable = self.socket.writable() => {
                         if writable.is_err() {
-                            self.close(false);
+                            self.end(false);
                             return;
                         }
                         self.flush();
@@ -307,6 +330,27 @@ impl SocketWriter {
                     () = self.blocked.notified() => {}
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_waits_goes_before_an_orderly_close_and_not_before_a_reset() {
+        for (reset, expected) in [(false, b"last words".as_slice()), (true, b"")] {
+            let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+            let writer = SocketWriter::new(Socket::Unix(ours), 1 << 10);
+            writer.enqueue(Frame::from_slice(b"last words"), Room::default());
+            writer.close(reset);
+            let mut got = Vec::new();
+            theirs.read_to_end(&mut got).await.expect("an end");
+            assert_eq!(got, expected);
         }
     }
 }
