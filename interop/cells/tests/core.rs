@@ -1,33 +1,21 @@
 //! The protocol core alone against the reference: TCP frames, routing messages, the XX handshake in both roles,
 //! records across rekeys, Close, written with blocking sockets and nothing of the node.
 
-use interop_cells::{CellError, Oracle};
+use interop_cells::{CellError, Oracle, Shape, now, rng};
+use sealway_core::Tick;
 use sealway_core::channel::message::{self, Plaintext};
 use sealway_core::channel::{Established, Initiator, LocalParty, Opener, Responder, Sealer, Trust};
-use sealway_core::crypto::{DhSecret, KeyType, SigningKey};
-use sealway_core::identity::{Attestation, Identifier, Identity, PurposeKey, Rotation};
+use sealway_core::identity::{Identifier, Identity};
 use sealway_core::wire::{self, Address, Frame, Route, RoutingMessage, tcp};
-use sealway_core::{Tick, UnixSeconds};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// Six rekeys in each direction.
 const ROUND_TRIPS: u32 = 200;
 const PATIENCE: Duration = Duration::from_secs(20);
-
-type Rng = getrandom::rand_core::UnwrapErr<getrandom::SysRng>;
-
-fn rng() -> Rng {
-    getrandom::rand_core::UnwrapErr(getrandom::SysRng)
-}
-
-fn now() -> Result<UnixSeconds, CellError> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH)?;
-    Ok(UnixSeconds(since.as_secs()))
-}
 
 fn route(hops: &[&str]) -> Route {
     hops.iter().map(Address::local).collect()
@@ -86,72 +74,6 @@ impl Wire {
             return_route: routing.return_route,
             payload: frame,
         })
-    }
-}
-
-/// Kinds of identity that the reference must accept from us, and we from it.
-#[derive(Clone, Copy, Debug)]
-enum Shape {
-    Ed25519,
-    P256,
-    Ed25519Rotated,
-    P256RotatedToEd25519,
-}
-
-const SHAPES: [Shape; 4] = [
-    Shape::Ed25519,
-    Shape::P256,
-    Shape::Ed25519Rotated,
-    Shape::P256RotatedToEd25519,
-];
-
-impl Shape {
-    /// The same shape in the words of the reference program.
-    fn fields(self) -> Value {
-        match self {
-            Self::Ed25519 => json!({"key": "ed25519"}),
-            Self::P256 => json!({"key": "p256"}),
-            Self::Ed25519Rotated => json!({"key": "ed25519", "rotations": 2}),
-            Self::P256RotatedToEd25519 => {
-                json!({"key": "p256", "rotations": 1, "rotate_to": "ed25519"})
-            }
-        }
-    }
-
-    fn keys(self) -> Vec<KeyType> {
-        match self {
-            Self::Ed25519 => vec![KeyType::Ed25519],
-            Self::P256 => vec![KeyType::P256],
-            Self::Ed25519Rotated => vec![KeyType::Ed25519; 3],
-            Self::P256RotatedToEd25519 => vec![KeyType::P256, KeyType::Ed25519],
-        }
-    }
-
-    fn identity(self) -> Result<(Identity, SigningKey), CellError> {
-        let now = now()?;
-        let mut keys = self.keys().into_iter();
-        let first = keys.next().ok_or("a shape has a key")?;
-        let mut key = SigningKey::generate(first, &mut rng());
-        let mut identity = Identity::create(&key, now);
-        for next in keys {
-            let new = SigningKey::generate(next, &mut rng());
-            identity = identity.rotate(&key, &new, now, Rotation::default())?;
-            key = new;
-        }
-        Ok((identity, key))
-    }
-
-    fn party(self) -> Result<Arc<LocalParty>, CellError> {
-        let (identity, key) = self.identity()?;
-        let secret = DhSecret::generate(&mut rng());
-        let purpose = PurposeKey::SecureChannel(secret.public());
-        let attestation = Attestation::issue(&key, &identity, purpose, now()?)?;
-        Ok(Arc::new(LocalParty::new(
-            &identity,
-            &attestation,
-            secret,
-            &[],
-        )?))
     }
 }
 
@@ -312,7 +234,7 @@ fn reference_echoes_plain_frames() -> Result<(), CellError> {
 
 #[test]
 fn initiator_completes_xx_and_exchanges_across_rekeys() -> Result<(), CellError> {
-    for shape in SHAPES {
+    for shape in Shape::ALL {
         let party = shape.party()?;
         let (oracle, port, peer) = listening(shape, party.identifier())?;
         let mut channel = Channel::open(&port, &party, &Trust::Identifier(peer))?;
@@ -351,7 +273,7 @@ fn called(
 
 #[test]
 fn responder_completes_xx_and_exchanges_across_rekeys() -> Result<(), CellError> {
-    for shape in SHAPES {
+    for shape in Shape::ALL {
         called(shape, |channel, oracle, address| {
             let route = format!("{address} => echo");
             let running =
@@ -415,7 +337,7 @@ fn untrusted_reference_is_refused_before_message_3() -> Result<(), CellError> {
 #[test]
 fn identities_verify_at_the_other_side() -> Result<(), CellError> {
     let oracle = Oracle::start()?;
-    for shape in SHAPES {
+    for shape in Shape::ALL {
         let (ours, _key) = shape.identity()?;
         let history: String = ours.export().iter().map(|b| format!("{b:02x}")).collect();
         let verified =
