@@ -75,6 +75,7 @@ pub(crate) struct Shared {
     tasks: AtomicUsize,
     idle: Notify,
     max_connections: usize,
+    clock: Arc<WallClock>,
     started: Instant,
 }
 
@@ -84,7 +85,11 @@ pub struct NodeBuilder {
     transports: Vec<Arc<dyn Transport>>,
     histories: Histories,
     max_connections: usize,
+    clock: Arc<WallClock>,
 }
+
+/// Tells the time that expiry is decided with.
+type WallClock = dyn Fn() -> UnixSeconds + Send + Sync;
 
 /// Connections that a node accepts at the most, unless told otherwise.
 const MAX_CONNECTIONS: usize = 16_384;
@@ -120,6 +125,14 @@ impl NodeBuilder {
         self
     }
 
+    /// The clock that decides whether something has expired, such as a home's, which never goes back. By default the
+    /// machine's.
+    #[must_use]
+    pub fn clock(mut self, now: impl Fn() -> UnixSeconds + Send + Sync + 'static) -> Self {
+        self.clock = Arc::new(now);
+        self
+    }
+
     /// The most transport connections accepted at a time.
     #[must_use]
     pub fn max_connections(mut self, connections: usize) -> Self {
@@ -148,6 +161,7 @@ impl NodeBuilder {
             tasks: AtomicUsize::new(0),
             idle: Notify::new(),
             max_connections: self.max_connections,
+            clock: self.clock,
             started: Instant::now(),
         });
         crate::channel::watch::start(&shared);
@@ -164,6 +178,7 @@ impl Node {
             transports: Vec::new(),
             histories: Histories::default(),
             max_connections: MAX_CONNECTIONS,
+            clock: Arc::new(unix_now),
         }
     }
 
@@ -314,7 +329,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The time now. Before 1970, where no clock should be, it is 0.
-pub(crate) fn unix_now() -> UnixSeconds {
+fn unix_now() -> UnixSeconds {
     UnixSeconds(
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -357,6 +372,11 @@ impl Shared {
             }
             drop(guard);
         });
+    }
+
+    /// The time that expiry is decided with.
+    pub(crate) fn now(&self) -> UnixSeconds {
+        (self.clock)()
     }
 
     pub(crate) fn tick(&self) -> Tick {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use sealway::channel::histories::Histories;
 use sealway::home::Home;
@@ -43,10 +44,25 @@ pub(super) async fn load(home: &Home, name: Option<&Name>) -> Result<Arc<LocalPa
 /// The identity is not there, or cannot be used.
 pub(super) async fn start_node(home: &Home, name: Option<&Name>) -> Result<Node> {
     let party = load(home, name).await?;
-    Ok(Node::builder()
+    let clock = home.clone();
+    let node = Node::builder()
         .identity(party)
         .histories(Histories::stored(Arc::new(Kept(home.clone()))))
-        .start())
+        .clock(move || clock.clock().now())
+        .start();
+    tokio::spawn(keep_time(home.clone()));
+    Ok(node)
+}
+
+/// Puts the highest time seen on the disk now and then: a clock set back between two runs must not revive what has expired.
+async fn keep_time(home: Home) {
+    let mut minutes = tokio::time::interval(Duration::from_secs(60));
+    loop {
+        minutes.tick().await;
+        if let Err(fault) = home.clock().persist().await {
+            tracing::warn!(%fault, "the time cannot be kept");
+        }
+    }
 }
 
 /// The inbound pins of a home, in memory: they are asked for each message.

@@ -13,7 +13,7 @@ use super::listener::Awaiting3;
 use super::{ChannelShared, CloseReason, HELD_BYTES, Ordered};
 use crate::counters::Count;
 use crate::message::{Message, Origin};
-use crate::node::{Shared, lock, unix_now};
+use crate::node::{Shared, lock};
 use crate::room::Room;
 use crate::router::{Flushes, Hop, NoRoom, Router, Step};
 
@@ -298,7 +298,7 @@ fn refresh(node: &Shared, channel: &ChannelShared, history: &[u8]) {
         .map_err(|error| error.to_string())
         .and_then(|identity| {
             node.histories
-                .accept(&identity, unix_now())
+                .accept(&identity, node.now())
                 .map_err(|error| error.to_string())
         });
     if let Err(error) = outcome {

@@ -13,7 +13,7 @@ use super::{Channel, HANDSHAKE_DEADLINE, MAX_LEVEL, histories::HistoryError, ins
 use crate::counters::Count;
 use crate::exposure::Exposure;
 use crate::message::Message;
-use crate::node::{Node, SendError, Shared, lock, route_to, unix_now};
+use crate::node::{Node, SendError, Shared, lock, route_to};
 use crate::router::{Endpoint, Target};
 
 /// How to open a channel.
@@ -103,9 +103,9 @@ impl Awaiting2 {
             confined,
             ordered,
         } = self;
-        let failed = match state.read_message2(message.payload.as_slice(), unix_now(), &expect) {
+        let failed = match state.read_message2(message.payload.as_slice(), node.now(), &expect) {
             Ok(verified) => {
-                if let Err(error) = node.histories.accept(verified.peer(), unix_now()) {
+                if let Err(error) = node.histories.accept(verified.peer(), node.now()) {
                     node.router.counters.one(Count::HandshakesRefused);
                     let _ = done.send(Err(error.into()));
                     return Decrypting::Closed;

@@ -15,7 +15,7 @@ use crate::counters::Count;
 use crate::event::Event;
 use crate::exposure::{Access, Exposure};
 use crate::message::{Message, Origin};
-use crate::node::{AddressInUse, Node, Shared, lock, route_to, unix_now};
+use crate::node::{AddressInUse, Node, Shared, lock, route_to};
 use crate::room::Room;
 use crate::router::{Endpoint, Flushes, Hop, Router, Step, Target};
 
@@ -224,7 +224,7 @@ impl Awaiting3 {
         } = self;
         // Any identity may finish: trust decides what it can reach.
         let established =
-            match state.read_message3(message.payload.as_slice(), unix_now(), &Trust::Everyone) {
+            match state.read_message3(message.payload.as_slice(), node.now(), &Trust::Everyone) {
                 Ok(established) => established,
                 Err(failed) => {
                     node.router.counters.one(Count::HandshakesRefused);
@@ -240,7 +240,7 @@ impl Awaiting3 {
                 }
             };
         lock(&half_open).remove(decryptor);
-        if let Err(error) = node.histories.accept(&established.peer, unix_now()) {
+        if let Err(error) = node.histories.accept(&established.peer, node.now()) {
             node.router.counters.one(Count::HandshakesRefused);
             node.emit(Event::Refused {
                 why: error.to_string(),

@@ -18,7 +18,7 @@ use crate::counters::Count;
 use crate::event::Event;
 use crate::exposure::{Access, Exposure};
 use crate::message::Origin;
-use crate::node::{AddressInUse, Node, Shared, lock, unix_now};
+use crate::node::{AddressInUse, Node, Shared, lock};
 use crate::router::{Endpoint, Target};
 use crate::transport::BoxFuture;
 use crate::worker::{Context, Delivery, Worker, WorkerError};
@@ -174,7 +174,7 @@ impl RelayService {
             &registration,
             registrant,
             route.clone(),
-            unix_now(),
+            node.now(),
             random,
         )?;
         if let (Some(names), Some(record)) = (&self.names, registered.persist)
