@@ -32,7 +32,7 @@ fn has_test(source: &str, name: &str) -> bool {
         let is_test =
             |line: &&&str| line.starts_with("#[test]") || line.starts_with("#[tokio::test");
         line.contains(&head)
-            && attributes.iter().any(|line| is_test(line))
+            && attributes.iter().any(is_test)
             && !attributes.iter().any(|line| line.starts_with("#[ignore"))
     })
 }
