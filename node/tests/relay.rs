@@ -101,6 +101,48 @@ async fn a_name_belongs_to_whom_it_was_first_given() {
     assert!(relay.counters().get(Count::RelayRefused) > 0);
 }
 
+/// Strangers could otherwise fill the table, one short connection after the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_registration_does_not_outlive_who_hung_up_before_it_was_served() {
+    use sealway::core::relay::{EPHEMERAL_SERVICE, Registration};
+    use sealway::core::wire::{Frame, Route, encode_routing, tcp};
+
+    let (relay, listening) = relay("127.0.0.1:0").await;
+    let before = relay.addresses();
+    for _ in 0..8 {
+        let mut bytes = vec![tcp::VERSION];
+        for _ in 0..64 {
+            let mut frame = Frame::from_slice(&Registration::Ephemeral.encode());
+            let onward = Route::from_iter([Address::local(EPHEMERAL_SERVICE)]);
+            encode_routing(
+                &mut frame,
+                &onward,
+                &Route::from_iter([Address::local("me")]),
+            );
+            tcp::encode_frame(&mut frame).expect("short");
+            bytes.extend_from_slice(frame.as_slice());
+        }
+        let mut socket = TcpStream::connect(&listening.address).await.expect("up");
+        socket.write_all(&bytes).await.expect("sent");
+        socket.shutdown().await.expect("sent");
+        // Whether the confirmations still come is no matter.
+        let _ = socket.read_to_end(&mut Vec::new()).await;
+    }
+    let all = async {
+        loop {
+            let counters = relay.counters();
+            let served = counters.get(Count::RelayRegistered) + counters.get(Count::RelayRefused);
+            if served == 8 * 64 && relay.links().is_empty() && relay.addresses() == before {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(SOON, all)
+        .await
+        .expect("nothing is left");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_relay_reaches_nothing_behind_the_listener() {
     let (relay, listening) = relay("127.0.0.1:0").await;

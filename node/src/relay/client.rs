@@ -94,6 +94,14 @@ pub struct RelayRegistration {
     _stop: watch::Sender<()>,
 }
 
+impl Drop for Standing {
+    /// A registration that nobody keeps up any more ends at the relay too.
+    fn drop(&mut self) {
+        self.channel.close();
+        self.link.close();
+    }
+}
+
 impl RelayRegistration {
     /// Our address in the relay's node, while the registration stands.
     #[must_use]
@@ -166,8 +174,7 @@ async fn keep(
             () = standing.link.closed() => CloseReason::Carrier,
         };
         publish.send_replace(None);
-        standing.channel.close();
-        standing.link.close();
+        drop(standing);
         node.shared().emit(Event::Lost {
             what: format!("registration at the relay {relay}"),
             why: reason.to_string(),

@@ -184,6 +184,7 @@ impl RelayService {
             node.forget(&registered.address);
             return Err(why.into());
         }
+        let way = route.first().cloned();
         let hop = ForwardHop {
             to: Mutex::new(route),
             node: Arc::downgrade(node),
@@ -194,6 +195,13 @@ impl RelayService {
             target: Target::Hop(Arc::new(hop)),
         };
         node.router.insert(registered.address.clone(), endpoint);
+        // Whoever hangs up while its registration still waits is not told to the table any more: its place would be taken
+        // for good. What ends from here on finds the entry.
+        if way.is_none_or(|way| node.router.get(&way).is_none()) {
+            lock(&self.table.0).remove(&registered.address);
+            node.forget(&registered.address);
+            return Err("whoever asked is gone".into());
+        }
         Ok((registered.address, registered.confirmation))
     }
 
