@@ -134,11 +134,20 @@ impl Path {
         }
     }
 
-    /// Lets what runs over the path go on to its end, then closes it.
-    fn retire(&self) {
-        for channel in &self.channels {
-            channel.retire();
-        }
+    /// Lets what runs over the path go on to its end, then closes it: its carriers and its connection as well, but only
+    /// after the last channel, which they carry.
+    fn retire(self: Arc<Self>, node: &Node) {
+        let Some(last) = self.channels.last() else {
+            return self.close();
+        };
+        last.retire();
+        node.shared().spawn({
+            let last = last.clone();
+            async move {
+                last.closed().await;
+                self.close();
+            }
+        });
     }
 }
 
@@ -170,6 +179,20 @@ impl PathOptions {
             ordered,
             confined,
             deadline,
+        }
+    }
+}
+
+/// A path that is closed again unless it comes to stand.
+struct Building {
+    path: Path,
+    stands: bool,
+}
+
+impl Drop for Building {
+    fn drop(&mut self) {
+        if !self.stands {
+            self.path.close();
         }
     }
 }
@@ -240,21 +263,20 @@ impl Node {
     /// Builds the path of a multiaddr: opens its connection, then a channel for each `/secure/…`.
     ///
     /// # Errors
-    /// [`PathError`]; what had been opened is closed again.
+    /// [`PathError`]; what had been opened is closed again, also if nobody waits for the end.
     pub async fn path(&self, to: &MultiAddr, options: &PathOptions) -> Result<Path, PathError> {
         let parts = parts(to)?;
-        let mut path = Path {
-            route: Route::new(),
-            link: None,
-            channels: Vec::new(),
+        let mut building = Building {
+            path: Path {
+                route: Route::new(),
+                link: None,
+                channels: Vec::new(),
+            },
+            stands: false,
         };
-        match self.walk(&mut path, &parts, options).await {
-            Ok(()) => Ok(path),
-            Err(error) => {
-                path.close();
-                Err(error)
-            }
-        }
+        self.walk(&mut building.path, &parts, options).await?;
+        building.stands = true;
+        Ok(building.path.clone())
     }
 
     /// A path that somebody depends on: its peer is asked for signs of life from the start.
@@ -421,12 +443,13 @@ async fn keep(
                 };
                 publish.send_replace(Some(Arc::new(rebuilt)));
             }
-            () = tokio::time::sleep(MAX_AGE) => {
+            // A path without channels has no keys to renew.
+            () = tokio::time::sleep(MAX_AGE), if path.channel().is_some() => {
                 // The new one is built beside the old one: streams over that go on to their end.
                 match node.live_path(&to, &options).await {
                     Ok(fresh) => {
                         publish.send_replace(Some(Arc::new(fresh)));
-                        path.retire();
+                        path.retire(&node);
                     }
                     Err(error) => report(&node, &what, &error),
                 }
