@@ -50,7 +50,10 @@ impl ChannelListener {
 }
 
 struct HalfOpen {
+    /// The return route without the peer's own address.
     way: Route,
+    /// Its first hop, which alone is proved.
+    hop: Option<Address>,
     since: Instant,
 }
 
@@ -131,7 +134,6 @@ impl Hop for ListenerHop {
             return Step::Refused(Count::HandshakesRefused);
         };
         let decryptor = node.fresh_address();
-        self.admit(&node, &decryptor, &message.return_route);
         let awaiting = Awaiting3 {
             state,
             return_route: message.return_route.clone(),
@@ -149,6 +151,8 @@ impl Hop for ListenerHop {
             target: Target::Hop(Arc::new(hop)),
         };
         router.insert(decryptor.clone(), endpoint);
+        // Not before it is in use: who is given up meanwhile must be found there.
+        self.admit(&node, &decryptor, &message.return_route);
         let mut reply = Message::new(
             message.return_route,
             route_to(&decryptor),
@@ -179,7 +183,7 @@ impl ListenerHop {
         let victim = if same_way.len() >= MAX_HALF_OPEN_PER_WAY {
             drawn(&same_way)
         } else if half_open.len() >= MAX_HALF_OPEN {
-            drawn(&half_open.keys().cloned().collect::<Vec<_>>())
+            drawn(&most_crowded(&half_open))
         } else {
             None
         };
@@ -192,10 +196,27 @@ impl ListenerHop {
             decryptor.clone(),
             HalfOpen {
                 way,
+                hop: return_route.first().cloned(),
                 since: Instant::now(),
             },
         );
     }
+}
+
+/// The handshakes that came by the one connection or channel which has the most of them: the rest of a way is the sender's
+/// word, and a flood by one connection must not push out what came by others.
+fn most_crowded(half_open: &HashMap<Address, HalfOpen>) -> Vec<Address> {
+    let mut by_hop: HashMap<Option<&Address>, Vec<Address>> = HashMap::new();
+    for (at, half) in half_open {
+        by_hop
+            .entry(half.hop.as_ref())
+            .or_default()
+            .push(at.clone());
+    }
+    by_hop
+        .into_values()
+        .max_by_key(Vec::len)
+        .unwrap_or_default()
 }
 
 /// One of `candidates`, at random, so that a flood cannot aim.
@@ -239,7 +260,10 @@ impl Awaiting3 {
                     return Decrypting::Await3(Box::new(again));
                 }
             };
-        lock(&half_open).remove(decryptor);
+        if lock(&half_open).remove(decryptor).is_none() {
+            // Given up a moment ago, and its address with it: nothing would arrive.
+            return Decrypting::Closed;
+        }
         if let Err(error) = node.histories.accept(&established.peer, node.now()) {
             node.router.counters.one(Count::HandshakesRefused);
             node.emit(Event::Refused {
