@@ -1,6 +1,7 @@
 //! The one message type, and what this node has proved about where a message came from.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use sealway_core::identity::Identifier;
 use sealway_core::wire::{Address, Frame, Route};
@@ -78,6 +79,8 @@ pub struct ChannelOrigin {
     /// This channel carries a registration at a relay: it reaches nothing but channel listeners,
     /// whoever the relay is.
     pub confined: bool,
+    /// Whether another channel has been found to lie inside this one.
+    pub(crate) carries: AtomicBool,
 }
 
 impl Origin {

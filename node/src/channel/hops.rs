@@ -279,6 +279,9 @@ fn learn_route(channel: &ChannelShared, nonce: u64, outer: &Message) {
         return;
     }
     peer.nonce = nonce;
+    if let Origin::Channel(carrier, _) = &outer.origin {
+        carrier.carries.store(true, Ordering::Release);
+    }
     let same = peer.route.len() == outer.return_route.len() + 1
         && peer
             .route

@@ -1,6 +1,6 @@
 //! From a finished handshake to a channel in the router.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use sealway_core::channel::{Established, Opener};
@@ -50,7 +50,11 @@ pub(super) fn install(node: &Arc<Shared>, parts: Parts<'_>) -> (Opener, Arc<Chan
         level: origin.level() + 1,
         carrier: origin.source().cloned(),
         confined,
+        carries: AtomicBool::new(false),
     };
+    if let Origin::Channel(carrier, _) = origin {
+        carrier.carries.store(true, Ordering::Release);
+    }
     let peer_decryptor = peer_route
         .last()
         .cloned()

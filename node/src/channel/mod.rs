@@ -218,6 +218,16 @@ impl ChannelShared {
         lock(&self.peer_route).route.first().cloned()
     }
 
+    /// Whether other channels come by the connection or channel that this one lies over, as they do where a relay is between.
+    pub(crate) fn shares_way(&self, node: &Shared) -> bool {
+        let way = self.first_hop();
+        lock(&node.channels)
+            .values()
+            .filter(|channel| channel.first_hop() == way)
+            .nth(1)
+            .is_some()
+    }
+
     /// Remembers when the peer was heard last.
     fn hear(&self, node: &Shared) {
         self.heard.store(node.tick().0, Ordering::Relaxed);
@@ -291,10 +301,13 @@ impl ChannelShared {
         lock(&node.channels).remove(&self.origin.channel);
         node.router.counters.one(Count::ChannelsClosed);
         tracing::debug!(peer = %self.origin.peer, %reason, "channel closed");
+        if self.origin.carries.load(Ordering::Acquire) {
+            carrier_lost(node, &self.origin.channel);
+        }
     }
 }
 
-/// A connection is gone: the channels whose messages left by it end.
+/// A connection or channel is gone: the channels whose messages left by it end, and those inside them.
 pub(crate) fn carrier_lost(node: &Shared, link: &Address) {
     let carried: Vec<_> = lock(&node.channels)
         .values()
@@ -303,7 +316,5 @@ pub(crate) fn carrier_lost(node: &Shared, link: &Address) {
         .collect();
     for channel in carried {
         channel.close(node, CloseReason::Carrier, false);
-        // Channels inside this one have lost their carrier too.
-        carrier_lost(node, &channel.origin.channel);
     }
 }

@@ -102,7 +102,7 @@ impl Bottleneck for StreamShared {
         let shared = self
             .channel
             .as_ref()
-            .is_none_or(|channel| channel.streams() > 1);
+            .is_none_or(|channel| channel.streams() > 1 || channel.shares_way(&node));
         if shared {
             node.router.counters.one(reason);
             self.fail(Reason::SocketFailed);
