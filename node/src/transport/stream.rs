@@ -105,6 +105,8 @@ async fn read(writer: &SocketWriter, mut ingress: Ingress, counters: &Counters) 
                     if ingress.receive(frame).await.is_err() {
                         return "undecodable message";
                     }
+                    // A buffer holds thousands of handshakes' first messages: others get their turn between them.
+                    tokio::task::coop::consume_budget().await;
                 }
                 Ok(None) => break,
                 Err(DecodeError::UnsupportedVersion(_)) => {
