@@ -376,6 +376,12 @@ impl KeptPath {
         if let Some(channel) = first.channel().filter(|_| options.ordered) {
             channel.depend();
         }
+        // Whoever was met first is whom later paths must reach, however many would have been welcome.
+        let expect = match first.peer() {
+            Some(peer) => Trust::Identifier(*peer),
+            None => options.expect.clone(),
+        };
+        let options = PathOptions { expect, ..options };
         let (publish, current) = watch::channel(Some(Arc::new(first)));
         let (stop, stopped) = watch::channel(());
         let task = keep(node.clone(), to, options, publish, what);
