@@ -24,7 +24,7 @@ use crate::relay::RelayTable;
 use crate::router::{Endpoint, Flushes, Hop, Router, Target, Undelivered};
 use crate::transport::tcp::Tcp;
 use crate::transport::unix::Unix;
-use crate::transport::{self, Egress, Ingress, Link, Listening, Transport, TransportError};
+use crate::transport::{self, Egress, Ingress, Link, Listening, STALL, Transport, TransportError};
 
 /// Why a message of a local sender did not go.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,6 +73,8 @@ pub(crate) struct Shared {
     /// Shutdown is over: what has not ended by itself is cut off.
     cut: watch::Sender<bool>,
     tasks: AtomicUsize,
+    /// Answers that wait for room, see [`Shared::send_soon`].
+    waiting_answers: AtomicUsize,
     idle: Notify,
     max_connections: usize,
     clock: Arc<WallClock>,
@@ -93,6 +95,8 @@ type WallClock = dyn Fn() -> UnixSeconds + Send + Sync;
 
 /// Connections that a node accepts at the most, unless told otherwise.
 const MAX_CONNECTIONS: usize = 16_384;
+/// Answers that wait for room at a time: 256, each as large as what it answers, which fitted a mailbox.
+const WAITING_ANSWERS: usize = 256;
 /// Events that a slow listener may be behind: 256, some 64 KiB; older ones are lost to it.
 const EVENTS: usize = 256;
 
@@ -159,6 +163,7 @@ impl NodeBuilder {
             down: watch::Sender::new(false),
             cut: watch::Sender::new(false),
             tasks: AtomicUsize::new(0),
+            waiting_answers: AtomicUsize::new(0),
             idle: Notify::new(),
             max_connections: self.max_connections,
             clock: self.clock,
@@ -563,6 +568,36 @@ impl Shared {
         }
         flushes.run();
         outcome
+    }
+
+    /// Delivers an answer that a foreign message has caused, without making its worker wait: if there is no room it waits by
+    /// itself, for ten seconds at the most, and so do 256 at the most. Beyond, it is dropped and counted. A peer that reads
+    /// nothing must not stop a service for all others.
+    pub(crate) fn send_soon(self: &Arc<Self>, answer: Message) {
+        let mut flushes = Flushes::default();
+        let outcome = self.router.deliver(answer, &mut flushes);
+        flushes.run();
+        let Err(Undelivered::Full(held, _)) = outcome else {
+            // Gone, or refused: the router has counted it.
+            return;
+        };
+        if self.waiting_answers.fetch_add(1, Ordering::AcqRel) >= WAITING_ANSWERS {
+            self.waiting_answers.fetch_sub(1, Ordering::AcqRel);
+            self.router.counters.one(Count::MailboxFull);
+            return;
+        }
+        let node = Arc::clone(self);
+        self.spawn(async move {
+            for message in held {
+                if tokio::time::timeout(STALL, node.send(message))
+                    .await
+                    .is_err()
+                {
+                    node.router.counters.one(Count::MailboxFull);
+                }
+            }
+            node.waiting_answers.fetch_sub(1, Ordering::AcqRel);
+        });
     }
 
     /// Delivers a message of this node if there is room now; otherwise it is lost, and the caller knows.

@@ -19,7 +19,8 @@ impl Worker for Echo {
         context: &mut Context,
         message: Delivery<Frame>,
     ) -> Result<(), WorkerError> {
-        Ok(context.send(message.return_route, message.payload).await?)
+        context.answer(message.return_route, message.payload);
+        Ok(())
     }
 }
 
@@ -52,8 +53,8 @@ impl Worker for Uppercase {
         context: &mut Context,
         message: Delivery<String>,
     ) -> Result<(), WorkerError> {
-        let answer = message.payload.to_uppercase();
-        Ok(context.reply(&message, answer).await?)
+        context.answer(message.return_route, message.payload.to_uppercase());
+        Ok(())
     }
 }
 

@@ -177,6 +177,13 @@ impl Context {
         self.send(to.return_route.clone(), payload).await
     }
 
+    /// Sends an answer without waiting for room on its way: if there is none, the answer waits by itself, for ten seconds at the
+    /// most. For services that strangers can ask: one that reads nothing must not stop the service for all others.
+    pub fn answer(&self, onward: impl Into<Route>, payload: impl Payload) {
+        let answer = Message::new(onward.into(), route_to(&self.address), payload.encode());
+        self.node.shared().send_soon(answer);
+    }
+
     /// Sends along `onward` and waits for one reply.
     ///
     /// # Errors

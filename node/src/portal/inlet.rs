@@ -171,8 +171,11 @@ async fn open(node: &Shared, driver: &Driver) -> Result<(), Reason> {
     let opening = Opening::new(node.tick(), Options::default());
     let wait = Duration::from_millis(opening.deadline().0.saturating_sub(node.tick().0));
     let answer = driver.answer(opening);
-    if !driver.send(Frame::from_slice(PING)).await {
-        return Err(Reason::PathLost);
+    let asked = driver.send(Frame::from_slice(PING));
+    match tokio::time::timeout(wait, asked).await {
+        Ok(true) => {}
+        Ok(false) => return Err(Reason::PathLost),
+        Err(_) => return Err(Reason::NoAnswer),
     }
     let mut fates = driver.fates();
     tokio::select! {

@@ -135,7 +135,7 @@ impl Worker for RelayService {
                 let confirmation = Frame::from_slice(&confirmation);
                 let reply =
                     crate::message::Message::new(to, crate::node::route_to(&address), confirmation);
-                context.node().send(reply).await?;
+                node.send_soon(reply);
             }
             Err(why) => {
                 node.router.counters.one(Count::RelayRefused);
@@ -147,7 +147,7 @@ impl Worker for RelayService {
                     why: format!("relay: registration of {who}: {why}"),
                 });
                 if self.native {
-                    context.reply(&message, format!("{REFUSAL}{why}!")).await?;
+                    context.answer(message.return_route, format!("{REFUSAL}{why}!"));
                 }
             }
         }
