@@ -66,7 +66,7 @@ mod tests {
             assert!(!seeds.is_empty(), "{name} has no seeds");
             for seed in &seeds {
                 target(seed);
-                for cut in 0..seed.len().min(64) {
+                for cut in 0..seed.len().min(24) {
                     target(&seed[..cut]);
                     let mut damaged = seed.clone();
                     damaged[cut] ^= 0x81;
