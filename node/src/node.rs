@@ -191,6 +191,10 @@ impl Node {
         &self.0
     }
 
+    pub(crate) fn from_shared(shared: Arc<Shared>) -> Self {
+        Self(shared)
+    }
+
     /// What this node counted.
     #[must_use]
     pub fn counters(&self) -> &Counters {

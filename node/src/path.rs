@@ -280,10 +280,14 @@ impl Node {
     }
 
     /// A path that somebody depends on: its peer is asked for signs of life from the start.
-    async fn live_path(&self, to: &MultiAddr, options: &PathOptions) -> Result<Path, PathError> {
+    pub(crate) async fn live_path(
+        &self,
+        to: &MultiAddr,
+        options: &PathOptions,
+    ) -> Result<Path, PathError> {
         let path = self.path(to, options).await?;
         if let Some(channel) = path.channel().filter(|_| options.ordered) {
-            channel.depend();
+            channel.depend().await;
         }
         Ok(path)
     }
@@ -373,9 +377,6 @@ impl KeptPath {
         first: Path,
         what: String,
     ) -> Self {
-        if let Some(channel) = first.channel().filter(|_| options.ordered) {
-            channel.depend();
-        }
         // Whoever was met first is whom later paths must reach, however many would have been welcome.
         let expect = match first.peer() {
             Some(peer) => Trust::Identifier(*peer),

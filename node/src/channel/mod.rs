@@ -24,7 +24,7 @@ use tokio::time::Instant;
 
 use crate::counters::Count;
 use crate::message::{ChannelOrigin, Message};
-use crate::node::{SendError, Shared, lock};
+use crate::node::{Node, SendError, Shared, lock};
 use crate::room::Room;
 use crate::router::{Flushes, NoRoom};
 
@@ -37,6 +37,8 @@ pub(crate) const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 const HELD_BYTES: usize = 8 << 20;
 /// Channels that a node accepts at a time: 16,384, each some 2 KiB.
 const MAX_CHANNELS: usize = 16_384;
+/// A peer that answers questions does so within this time when it is asked first.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
 /// Channels that may lie inside each other.
 pub(crate) const MAX_LEVEL: u8 = 8;
 
@@ -169,9 +171,20 @@ impl Channel {
         self.shared.retired.store(true, Ordering::Release);
     }
 
-    /// The peer is asked for signs of life from now on: somebody depends on the channel.
-    pub(crate) fn depend(&self) {
+    /// The peer is asked for signs of life from now on: somebody depends on the channel. Whether it answers at all is found out
+    /// here and now, for a second at the most: only a peer that has answered before can be found silent later.
+    pub(crate) async fn depend(&self) {
         lock(&self.shared.liveness).wanted = true;
+        let node = Node::from_shared(Arc::clone(&self.node));
+        let question = Frame::from_slice(&[0]);
+        tokio::select! {
+            answer = node.request::<Frame>(self.to("echo"), question, ANSWER_PATIENCE) => {
+                if answer.is_ok() {
+                    lock(&self.shared.liveness).answers();
+                }
+            }
+            _ = self.closed() => {}
+        }
     }
 
     /// Closes the channel and tells the peer.

@@ -22,13 +22,13 @@ use crate::router::{Endpoint, Flushes, Hop, Router, Step, Target, Undelivered};
 /// How often the channels are looked at.
 const INTERVAL: Duration = Duration::from_millis(500);
 /// After this much silence the peer is asked, if somebody depends on the channel.
-const ASK_AFTER: Duration = Duration::from_secs(5);
+const ASK_AFTER: Duration = Duration::from_secs(4);
 /// After this much silence it is asked if nobody does.
 const ASK_IDLE_AFTER: Duration = Duration::from_secs(60);
 /// A channel that nobody depends on, and whose peer never answers, ends after this much silence: its peer may be gone since long.
 const FORGET_AFTER: Duration = Duration::from_secs(3_600);
 /// Between two questions.
-const ASK_AGAIN: Duration = Duration::from_secs(5);
+const ASK_AGAIN: Duration = Duration::from_secs(3);
 /// The same for a channel that nothing has come through: message 3 may be lost, and the peer not know of the channel.
 const ASK_UNCONFIRMED: Duration = Duration::from_secs(2);
 /// Unanswered questions after which a channel is lost.
@@ -49,6 +49,13 @@ pub(crate) struct Liveness {
     misses: u32,
 }
 
+impl Liveness {
+    /// The peer has answered a question.
+    pub(crate) fn answers(&mut self) {
+        self.answers = true;
+    }
+}
+
 /// Where answers arrive: what matters is that they came, and their channel knows that.
 struct AnswerHop {
     node: Weak<Shared>,
@@ -59,7 +66,7 @@ impl Hop for AnswerHop {
         if let (Some(node), Some(source)) = (self.node.upgrade(), message.origin.source())
             && let Some(channel) = lock(&node.channels).get(source)
         {
-            lock(&channel.liveness).answers = true;
+            lock(&channel.liveness).answers();
         }
         Step::Done
     }

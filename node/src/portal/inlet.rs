@@ -88,7 +88,7 @@ impl Node {
             ..options
         };
         let (listener, bound) = tcp::bind(listen.strip_prefix("tcp:").unwrap_or(listen)).await?;
-        let first = self.path(to, &options).await?;
+        let first = self.live_path(to, &options).await?;
         let what = format!("path of the inlet at {bound}");
         let inner = Arc::new(Inner {
             listening: Listening::new("tcp", bound.to_string()),

@@ -285,7 +285,7 @@ async fn register_over(
     tokio::select! {
         outcome = tokio::time::timeout(CONFIRM_DEADLINE, confirmed) => {
             let address = outcome.map_err(|_| RegisterError::Unconfirmed)??;
-            channel.depend();
+            channel.depend().await;
             Ok((channel, address, hop))
         }
         reason = channel.closed() => Err(RegisterError::Closed(reason)),
