@@ -102,11 +102,15 @@ impl Protocol {
 
     fn parse(name: &str, value: &str) -> Result<Self, ParseError> {
         let invalid = |protocol| ParseError::InvalidValue { protocol };
-        if value.len() > MAX_ADDRESS {
-            return Err(ParseError::AddressTooLong {
-                length: value.len(),
-                max: MAX_ADDRESS,
-            });
+        let too_long = |length| ParseError::AddressTooLong {
+            length,
+            max: MAX_ADDRESS,
+        };
+        // A path is measured without its escapes, of up to three characters a byte: what was read can
+        // be printed and read again.
+        let escaped = if name == "unix" { 3 } else { 1 };
+        if value.len() > escaped * MAX_ADDRESS {
+            return Err(too_long(value.len()));
         }
         let text = || value.to_owned();
         Ok(match name {
@@ -121,7 +125,13 @@ impl Protocol {
             "space" => Self::Space(text()),
             "secure" => Self::Secure(text()),
             "worker" => Self::Worker(text()),
-            "unix" => Self::Unix(percent_decoded(value).ok_or(invalid("unix"))?),
+            "unix" => {
+                let path = percent_decoded(value).ok_or(invalid("unix"))?;
+                if path.len() > MAX_ADDRESS {
+                    return Err(too_long(path.len()));
+                }
+                Self::Unix(path)
+            }
             _ => return Err(ParseError::UnknownProtocol(shortened(name))),
         })
     }
@@ -335,6 +345,15 @@ fn shortened(name: &str) -> String {
 mod tests {
     use super::*;
     use alloc::string::ToString;
+
+    #[test]
+    fn the_longest_path_is_read_again_as_it_is_printed() {
+        let mut address = MultiAddr::default();
+        address.push(Protocol::Unix(" ".repeat(MAX_ADDRESS)));
+        assert_eq!(address.to_string().parse(), Ok(address.clone()));
+        address.push(Protocol::Unix(" ".repeat(MAX_ADDRESS + 1)));
+        assert!(address.to_string().parse::<MultiAddr>().is_err());
+    }
 
     #[test]
     fn unix_paths_are_percent_encoded_in_text_only() {
