@@ -16,6 +16,8 @@ pub struct Frame {
     /// `start <= buffer.len()` always holds.
     buffer: BytesMut,
     start: usize,
+    /// Bytes of the buffer that this one was split off, which lives as long; 0 if there is none.
+    whole: usize,
 }
 
 impl Frame {
@@ -36,6 +38,7 @@ impl Frame {
         Self {
             buffer,
             start: Self::HEADROOM,
+            whole: 0,
         }
     }
 
@@ -50,7 +53,7 @@ impl Frame {
     /// A frame whose content is all of `buffer`; it has no headroom until it is consumed from.
     #[must_use]
     pub fn from_received(buffer: BytesMut) -> Self {
-        Self { buffer, start: 0 }
+        Self::from_buffer(buffer, 0)
     }
 
     /// A frame whose content is `buffer` from `start` on; what is before becomes headroom.
@@ -59,7 +62,17 @@ impl Frame {
     #[must_use]
     pub fn from_buffer(buffer: BytesMut, start: usize) -> Self {
         let start = start.min(buffer.len());
-        Self { buffer, start }
+        Self {
+            buffer,
+            start,
+            whole: 0,
+        }
+    }
+
+    /// As [`Frame::from_buffer`], of a buffer that was split off one of `whole` bytes.
+    pub(super) fn from_part(buffer: BytesMut, start: usize, whole: usize) -> Self {
+        let frame = Self::from_buffer(buffer, start);
+        Self { whole, ..frame }
     }
 
     /// The content.
@@ -92,10 +105,20 @@ impl Frame {
         self.start
     }
 
-    /// Bytes of memory that this frame's buffer takes, in use or not.
+    /// Bytes of memory that this frame keeps in use at the most: its buffer, and what that was split off.
     #[must_use]
     pub fn footprint(&self) -> usize {
-        self.buffer.capacity()
+        self.buffer.capacity().max(self.whole)
+    }
+
+    /// Moves the content to a buffer of its own size if it keeps more than four times as much in use, and 512 bytes.
+    ///
+    /// For frames that wait: a queue of small ones would otherwise hold all the buffers that they were received in.
+    pub fn compact(&mut self) {
+        const SLACK: usize = 512;
+        if self.footprint() > self.len().saturating_mul(4).saturating_add(SLACK) {
+            *self = Self::from_received(BytesMut::from(self.as_slice()));
+        }
     }
 
     /// Grows the content by `count` bytes to the left and gives these bytes to be written.
@@ -143,10 +166,7 @@ impl Frame {
         let mut buffer = BytesMut::with_capacity(headroom + self.len() + Self::TAILROOM);
         buffer.resize(headroom, 0);
         buffer.extend_from_slice(self.as_slice());
-        *self = Self {
-            buffer,
-            start: headroom,
-        };
+        *self = Self::from_buffer(buffer, headroom);
     }
 }
 
@@ -197,6 +217,24 @@ mod tests {
         frame.prepend(3).copy_from_slice(b"new");
         assert_eq!(frame.as_slice(), b"newbody");
         assert!(frame.headroom() >= Frame::HEADROOM);
+    }
+
+    #[test]
+    fn what_waits_keeps_little_more_than_its_own_size_in_use() {
+        let mut large = BytesMut::with_capacity(100_000);
+        large.extend_from_slice(&[7; 50_000]);
+        let whole = large.capacity();
+        let mut small = Frame::from_part(large.split_to(10), 4, whole);
+        let mut rest = Frame::from_part(large.split_to(40_000), 4, whole);
+        assert_eq!(small.footprint(), whole);
+        for frame in [&mut small, &mut rest] {
+            let (content, place) = (frame.as_slice().to_vec(), frame.as_slice().as_ptr());
+            frame.compact();
+            assert_eq!(frame.as_slice(), content);
+            assert!(frame.footprint() <= 4 * content.len() + 512);
+            // What is large already stays where it is.
+            assert_eq!(frame.as_slice().as_ptr() == place, content.len() > 25_000);
+        }
     }
 
     #[test]

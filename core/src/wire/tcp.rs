@@ -14,7 +14,8 @@ pub const MAX_FRAME: usize = 16_777_216;
 pub const HEADER_LEN: usize = 4;
 
 /// Frames of up to this many bytes get their whole buffer when their length is known; larger ones
-/// get as much again as has arrived, so that a length alone never costs more memory than this.
+/// get as much again as has arrived, and share it with no other. So the buffer is never larger than this,
+/// or than twice what is in it, and a length alone never costs more memory.
 const STEP: usize = 160 * 1024;
 
 /// Room that a new buffer has at least.
@@ -55,6 +56,8 @@ pub fn encode_frame(frame: &mut Frame) -> Result<(), FrameTooLarge> {
 #[derive(Debug, Default)]
 pub struct Deframer {
     buffer: BytesMut,
+    /// Bytes of the buffer as it was made, of which frames have been split off since.
+    whole: usize,
     version_read: bool,
     /// About the largest of the latest frames: what to make room for before the next length is
     /// known, so that bulk data is read at once and not moved.
@@ -72,20 +75,28 @@ impl Deframer {
     ///
     /// Bytes before its end must not be changed.
     pub fn room(&mut self) -> &mut BytesMut {
+        let waiting = self.buffer.len();
         let missing = self.body_len().map_or(0, |body| {
-            (HEADER_LEN + body).saturating_sub(self.buffer.len())
+            HEADER_LEN.saturating_add(body).saturating_sub(waiting)
         });
-        let wanted = missing
-            .max(self.typical)
+        let most = STEP.max(waiting.saturating_mul(2)) - waiting;
+        // What follows a large frame does not share its buffer, or a small frame could hold a large one's memory.
+        let shared = self
+            .typical
             .max(READ_ROOM)
-            .min(self.buffer.len().max(STEP));
+            .min(STEP.saturating_sub(waiting));
+        let wanted = missing.max(shared).min(most).max(1);
         // Nothing is moved while the buffer is empty, so that it may as well be of full size.
-        let least = match self.buffer.len() {
+        let least = match waiting {
             0 => wanted,
-            _ => missing.clamp(LEAST_ROOM, wanted),
+            _ => missing.max(LEAST_ROOM).min(wanted),
         };
-        if self.buffer.capacity() - self.buffer.len() < least {
-            self.buffer.reserve(wanted);
+        if self.buffer.capacity() - waiting < least {
+            // Not grown in place: that may double it.
+            let mut larger = BytesMut::with_capacity(waiting + wanted);
+            larger.extend_from_slice(&self.buffer);
+            self.buffer = larger;
+            self.whole = waiting + wanted;
         }
         &mut self.buffer
     }
@@ -125,8 +136,10 @@ impl Deframer {
             return Ok(None);
         }
         self.typical = whole.max(self.typical - self.typical / 8);
+        // Larger than it was made if it was fed.
+        let shared = self.whole.max(self.buffer.capacity());
         let frame = self.buffer.split_to(whole);
-        Ok(Some(Frame::from_buffer(frame, HEADER_LEN)))
+        Ok(Some(Frame::from_part(frame, HEADER_LEN, shared)))
     }
 
     /// Whether the stream may end here: no part of a frame is waiting for the rest.
@@ -145,6 +158,7 @@ impl Deframer {
     pub fn release(&mut self) {
         if self.buffer.is_empty() {
             self.buffer = BytesMut::new();
+            self.whole = 0;
         }
     }
 
@@ -237,7 +251,38 @@ mod tests {
         let mut deframer = Deframer::new();
         deframer.feed(&[VERSION, 1, 0, 0, 0]);
         assert_eq!(deframer.next_frame(), Ok(None));
-        assert!(deframer.room().capacity() < 2 * STEP);
+        assert_eq!(deframer.room().capacity(), STEP);
         assert!(!deframer.is_at_boundary());
+    }
+
+    #[test]
+    fn a_buffer_is_never_larger_than_a_step_or_twice_what_is_in_it() {
+        let lengths = [10, 100_000, STEP - 8, 10, STEP, 300_000, 10, 1_000_000];
+        let stream: Vec<u8> = lengths
+            .into_iter()
+            .flat_map(|length| [&frame_header(length).expect("small"), &*vec![7; length]].concat())
+            .collect();
+        for part in [1_000, 16 * 1024 - 1, STEP - 1, usize::MAX] {
+            let mut deframer = Deframer::new();
+            deframer.feed(&[VERSION]);
+            let mut rest = &stream[..];
+            while !rest.is_empty() {
+                let room = deframer.room();
+                let (waiting, capacity) = (room.len(), room.capacity());
+                assert!(capacity > waiting, "no room");
+                assert!(
+                    capacity <= STEP.max(2 * waiting),
+                    "{capacity} for {waiting}"
+                );
+                let now = part.min(capacity - waiting).min(rest.len());
+                room.extend_from_slice(&rest[..now]);
+                rest = &rest[now..];
+                while let Some(frame) = deframer.next_frame().expect("valid") {
+                    // And a small frame never holds the buffer of a large one.
+                    assert!(frame.footprint() <= STEP.max(HEADER_LEN + frame.len()));
+                }
+            }
+            assert!(deframer.is_at_boundary());
+        }
     }
 }
