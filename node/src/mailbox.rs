@@ -10,9 +10,14 @@ use crate::message::Message;
 use crate::room::{Reservoir, Room};
 use crate::router::{Bottleneck, NoRoom, Step, Wanted};
 
-/// Bound of a mailbox unless its worker asks for another: 1 MiB of payloads, each charged with 256 bytes more.
+/// Bound of a mailbox unless its worker asks for another: 1 MiB of payloads, each charged with 256 bytes more; with their buffers
+/// at most some 10 MiB of memory.
 /// At the bound a local sender waits, and a message from outside is dropped and counted.
 pub(crate) const DEFAULT_BOUND: u32 = 1 << 20;
+
+/// A mailbox that holds more than this, some 30 messages, is not kept pace with. What comes from then on is kept in buffers of
+/// its own size.
+const BEHIND: usize = 8 << 10;
 
 struct Shared {
     reservoir: Reservoir,
@@ -78,6 +83,9 @@ impl MailboxSender {
             return Step::Full(message, self.wanted(cost));
         };
         message.room = room;
+        if self.shared.reservoir.used() > BEHIND {
+            message.payload.compact();
+        }
         match self.queue.send(message) {
             Ok(()) => Step::Done,
             Err(_) => Step::Refused(Count::UnknownAddress),

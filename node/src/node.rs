@@ -592,7 +592,8 @@ impl Shared {
         }
         let node = Arc::clone(self);
         self.spawn(async move {
-            for message in held {
+            for mut message in held {
+                message.payload.compact();
                 if tokio::time::timeout(STALL, node.send(message))
                     .await
                     .is_err()

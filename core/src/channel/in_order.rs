@@ -84,6 +84,12 @@ impl<T> InOrder<T> {
         }
     }
 
+    /// Whether the message of `nonce` has to wait for earlier ones.
+    #[must_use]
+    pub const fn is_early(&self, nonce: u64) -> bool {
+        nonce > self.next
+    }
+
     /// The next message in order, if it is there. To be called after [`Delivery::Ready`] and after
     /// a gap, until it returns `None`.
     pub fn pop(&mut self) -> Option<T> {
@@ -138,6 +144,7 @@ mod tests {
     #[test]
     fn swapped_messages_come_out_in_order() {
         let mut order = InOrder::new(100);
+        assert!(order.is_early(1) && !order.is_early(0));
         assert_eq!(order.push(1, 1, 1), Delivery::Held);
         assert_eq!(order.push(2, 1, 2), Delivery::Held);
         assert!(order.is_waiting());

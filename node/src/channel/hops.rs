@@ -212,11 +212,19 @@ fn inner_message(
 }
 
 /// Passes on what is in order now. Under byte streams nothing overtakes.
-fn in_order(node: &Shared, channel: &ChannelShared, nonce: u64, inner: Option<Message>) -> Step {
+fn in_order(
+    node: &Shared,
+    channel: &ChannelShared,
+    nonce: u64,
+    mut inner: Option<Message>,
+) -> Step {
     let mut guard = lock(&channel.in_order);
     let Some(ordered) = guard.as_mut() else {
         return inner.map_or(Step::Done, Step::Next);
     };
+    if let Some(message) = inner.as_mut().filter(|_| ordered.queue.is_early(nonce)) {
+        message.payload.compact();
+    }
     let len = inner.as_ref().map_or(0, |message| message.payload.len());
     let mut ready = match ordered.queue.push(nonce, len, inner) {
         Delivery::Ready(message) => Vec::from_iter(message),

@@ -22,7 +22,7 @@ use crate::message::Message;
 use crate::node::{Shared, lock, route_to};
 use crate::room::{Reservoir, Room};
 use crate::router::{Bottleneck, Endpoint, Flushes, Hop, NoRoom, Router, Step, Target, Wanted};
-use crate::transport::socket::{Socket, SocketWriter};
+use crate::transport::socket::{ENTRY, Socket, SocketWriter};
 
 /// Bytes that wait for one local socket: 1 MiB. At the bound the connection they come by is paused.
 const SOCKET_BOUND: u32 = 1 << 20;
@@ -30,8 +30,8 @@ const SOCKET_BOUND: u32 = 1 << 20;
 const CHUNK_MIN: usize = 16 << 10;
 /// The most that one message carries.
 const CHUNK_MAX: usize = 64 << 10;
-/// What a chunk is charged with for its headers, beyond its own length.
-const CHUNK_OVERHEAD: usize = 64;
+/// What a chunk is charged with for its headers and its place in a queue, beyond its own length.
+const CHUNK_OVERHEAD: usize = 64 + ENTRY;
 /// After an orderly end, what the local end still sends is read and dropped for this long at the most, so that closing the
 /// socket does not reset what was written last.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -117,7 +117,7 @@ impl Hop for StreamHop {
     fn step(&self, _router: &Router, mut message: Message, flushes: &mut Flushes) -> Step {
         let stream = &self.0;
         // Room in the socket's queue first: what is taken from the stream must go on.
-        let len = message.payload.len();
+        let len = message.payload.len() + ENTRY;
         let Some(room) = stream.writer.reservoir().claim(&mut message.room, len) else {
             if stream.writer.reservoir().is_closed() {
                 return stream.after_the_end(message);

@@ -117,7 +117,8 @@ pub trait Egress: Send + Sync + 'static {
     fn reservoir(&self) -> &Reservoir;
 
     /// Takes one encoded routing message (reference, section 1.4), at most [`Egress::max_message`] bytes long. `room` is
-    /// to be dropped when the message has left.
+    /// to be dropped when the message has left. A message that waits long should be [compacted](Frame::compact): it may be a
+    /// small part of the buffer that it was received in.
     fn enqueue(&self, message: Frame, room: Room);
 
     /// A batch is complete: what is enqueued should leave now.
@@ -247,12 +248,13 @@ impl Hop for LinkHop {
         if len > link.egress.max_message() {
             return Step::Refused(Count::OversizedFrame);
         }
-        let Some(room) = link.egress.reservoir().claim(&mut message.room, len) else {
+        let charge = len + socket::ENTRY;
+        let Some(room) = link.egress.reservoir().claim(&mut message.room, charge) else {
             if link.egress.reservoir().is_closed() {
                 return Step::Refused(Count::TransportGone);
             }
             message.onward.push_front(own);
-            return Step::Full(message, wanted(link, len));
+            return Step::Full(message, wanted(link, charge));
         };
         let mut frame = message.payload;
         wire::encode_routing(&mut frame, &message.onward, &message.return_route);
@@ -263,8 +265,8 @@ impl Hop for LinkHop {
     }
 
     fn reserve(&self, _router: &Router, len: usize, mut brought: Room) -> Result<Room, NoRoom> {
-        // The routing header comes on top; its length is not known here and small against the bound.
-        const HEADER: usize = 256;
+        // The routing header and the entry come on top; their length is not known here and small against the bound.
+        const HEADER: usize = 128 + socket::ENTRY;
         // To be refused here, before it is sealed: a sealed message that does not go is a gap.
         if len + HEADER > self.0.egress.max_message() {
             return Err(NoRoom::TooLarge);

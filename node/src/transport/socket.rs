@@ -102,8 +102,14 @@ struct Queue {
     skip: usize,
     /// Somebody writes at present, with the lock released.
     writing: bool,
+    /// The socket took no more and has not caught up since: what is enqueued waits, in buffers of its own size. A queue of small
+    /// messages would otherwise hold all the buffers that they were received in, many times its bound.
+    full: bool,
     ending: Ending,
 }
+
+/// What a frame in a queue takes in memory besides its bytes, about: its room is that much larger.
+pub(crate) const ENTRY: usize = 128;
 
 /// A socket with a bounded write queue: whoever finds it idle writes, else its task goes on.
 pub(crate) struct SocketWriter {
@@ -119,7 +125,8 @@ pub(crate) struct SocketWriter {
 const BATCH: usize = 64;
 
 impl SocketWriter {
-    /// `bound_bytes`: the most that waits here; what is at the bound waits where it came from.
+    /// `bound_bytes`: the most that waits here; what is at the bound waits where it came from. With their buffers these bytes
+    /// take at most some four times as much memory.
     pub(crate) fn new(socket: Socket, bound_bytes: u32) -> Arc<Self> {
         Arc::new(Self {
             socket,
@@ -127,6 +134,7 @@ impl SocketWriter {
                 frames: VecDeque::new(),
                 skip: 0,
                 writing: false,
+                full: false,
                 ending: Ending::No,
             }),
             reservoir: Reservoir::new(bound_bytes),
@@ -158,9 +166,12 @@ impl SocketWriter {
     }
 
     /// Enqueues; `room` was reserved in [`SocketWriter::reservoir`].
-    pub(crate) fn enqueue(&self, frame: Frame, room: Room) {
+    pub(crate) fn enqueue(&self, mut frame: Frame, room: Room) {
         let mut queue = self.lock();
         if queue.ending == Ending::No && !frame.is_empty() {
+            if queue.full {
+                frame.compact();
+            }
             queue.frames.push_back((frame, room));
         }
     }
@@ -193,6 +204,7 @@ impl SocketWriter {
                 Ok(true) if queue.frames.is_empty() => {
                     queue.frames = batch;
                     queue.skip = 0;
+                    queue.full = false;
                     queue.writing = false;
                     if queue.ending == Ending::Finish {
                         queue.ending = Ending::Finished;
@@ -208,6 +220,9 @@ impl SocketWriter {
                 Ok(true) => std::mem::swap(&mut queue.frames, &mut batch),
                 Ok(false) => {
                     batch.append(&mut queue.frames);
+                    if !std::mem::replace(&mut queue.full, true) {
+                        batch.iter_mut().for_each(|(frame, _)| frame.compact());
+                    }
                     queue.frames = batch;
                     queue.skip = skip;
                     queue.writing = false;
