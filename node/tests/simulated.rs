@@ -369,6 +369,47 @@ async fn a_portal_over_a_link_that_swaps_and_doubles_loses_nothing() {
     }
 }
 
+/// The order begins with the Ping, and other messages of the channel overtake it or fall behind it.
+#[tokio::test(start_paused = true)]
+async fn a_portal_that_begins_amid_reordering_resets_nothing() {
+    for seed in 0..100 {
+        let portal = Portal::new(seed).await;
+        let everyone = Exposure::local().to_channels(Access::trust(Trust::Everyone), "sink");
+        let sink = Sink::default();
+        portal
+            .server
+            .start_worker("sink", sink.clone(), everyone)
+            .expect("free");
+        portal.network.set_link(LinkProfile {
+            delay: ms(5),
+            reordering: 0.3,
+            depth: 16,
+            ..LinkProfile::default()
+        });
+        let path = portal.inlet.path().expect("it stands");
+        let channel = path.channel().expect("a secure hop");
+        let talk = async {
+            loop {
+                let payload = sealway::Payload::encode("beside".to_owned());
+                let message = Message::new(channel.to("sink"), Route::new(), payload);
+                portal.client.send(message).await.expect("sent");
+                tokio::time::sleep(ms(1)).await;
+            }
+        };
+        let (up, down) = (pattern(200_000, 1), pattern(100_000, 2));
+        let (client, target) = tokio::select! {
+            seen = portal.transfer(&up, &down) => seen,
+            () = talk => unreachable!("it goes on"),
+        };
+        assert!(client.clean && client.bytes == down, "seed {seed}");
+        assert!(target.clean && target.bytes == up, "seed {seed}");
+        assert!(!sink.got().is_empty(), "seed {seed}");
+        for node in [&portal.server, &portal.client] {
+            assert_eq!(node.counters().get(Count::ChannelGaps), 0, "seed {seed}");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_target_that_speaks_first_is_heard() {
     let portal = Portal::over(Network::new(1)).await;

@@ -3,6 +3,11 @@
 //! The record layer delivers each message once but in the order of arrival. The reference's portals
 //! have no counters (reference, section 7.2), so channels that carry them put this behind the
 //! opener: a hole that does not close in time is reported, never skipped in silence.
+//!
+//! A channel that accepts portals learns that it carries one only when a Ping arrives. On a path that reorders, later
+//! messages may have come before that Ping, and earlier ones may come after it. So the order begins behind the highest
+//! nonce that has come by then, whatever the Ping's own: what the portal's client sends, the peer seals after it has
+//! read our Pong, hence behind everything that we had when we sent it.
 
 use alloc::collections::BTreeMap;
 
@@ -16,7 +21,9 @@ pub const MAX_HELD: usize = 32;
 /// first held message is declared lost.
 #[derive(Debug)]
 pub struct InOrder<T> {
+    /// The nonce that is due. Before the order begins: the one behind the highest that has come.
     next: u64,
+    begun: bool,
     held: BTreeMap<u64, (T, usize)>,
     held_bytes: usize,
     max_bytes: usize,
@@ -25,14 +32,14 @@ pub struct InOrder<T> {
 /// What became of a pushed message.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Delivery<T> {
-    /// It was the next one. [`InOrder::pop`] may now have more.
+    /// It was the next one, or there is no order yet. [`InOrder::pop`] may now have more.
     Ready(T),
     /// It waits for an earlier one.
     Held,
     /// It was kept, and the messages before the first held one were given up.
     /// [`InOrder::pop`] yields what follows them.
     Gap(Gap),
-    /// It came after its place had been given up.
+    /// It came after its place had been given up, or was sent before the order began.
     Late(T),
 }
 
@@ -46,26 +53,39 @@ pub struct Gap {
 }
 
 impl<T> InOrder<T> {
-    /// Expects nonce 0 first and holds at most `max_bytes` bytes.
+    /// Keeps the order from nonce 0 on and holds at most `max_bytes` bytes.
     #[must_use]
     pub const fn new(max_bytes: usize) -> Self {
-        Self::starting_at(0, max_bytes)
+        let mut order = Self::unordered(max_bytes);
+        order.begin();
+        order
     }
 
-    /// As [`InOrder::new`], on a channel that has run for a while: expects nonce `next` first.
+    /// Passes messages on as they come, until [`InOrder::begin`].
     #[must_use]
-    pub const fn starting_at(next: u64, max_bytes: usize) -> Self {
+    pub const fn unordered(max_bytes: usize) -> Self {
         Self {
-            next,
+            next: 0,
+            begun: false,
             held: BTreeMap::new(),
             held_bytes: 0,
             max_bytes,
         }
     }
 
+    /// From now on what lies behind the highest nonce that has come is delivered in order. Messages before it that are still
+    /// on their way are [`Delivery::Late`] and no gap. Does nothing if the order has begun.
+    pub const fn begin(&mut self) {
+        self.begun = true;
+    }
+
     /// Takes the message of `nonce`, of `len_bytes` bytes. Each nonce is pushed once: the opener
     /// sees to that.
     pub fn push(&mut self, nonce: u64, len_bytes: usize, message: T) -> Delivery<T> {
+        if !self.begun {
+            self.next = self.next.max(nonce.saturating_add(1));
+            return Delivery::Ready(message);
+        }
         if nonce < self.next {
             return Delivery::Late(message);
         }
@@ -87,7 +107,7 @@ impl<T> InOrder<T> {
     /// Whether the message of `nonce` has to wait for earlier ones.
     #[must_use]
     pub const fn is_early(&self, nonce: u64) -> bool {
-        nonce > self.next
+        self.begun && nonce > self.next
     }
 
     /// The next message in order, if it is there. To be called after [`Delivery::Ready`] and after
@@ -151,6 +171,25 @@ mod tests {
         assert_eq!(order.push(0, 1, 0), Delivery::Ready(0));
         assert_eq!(drain(&mut order), [1, 2]);
         assert!(!order.is_waiting());
+    }
+
+    #[test]
+    fn order_begins_behind_what_has_come() {
+        let mut order = InOrder::unordered(100);
+        for n in [0, 3, 1, 5] {
+            assert!(!order.is_early(n));
+            assert_eq!(order.push(n, 1, n), Delivery::Ready(n));
+        }
+        order.begin();
+        assert!(order.is_early(8) && !order.is_early(6));
+        // On their way before: nothing waits for them.
+        assert_eq!(order.push(2, 1, 2), Delivery::Late(2));
+        assert_eq!(order.push(6, 1, 6), Delivery::Ready(6));
+        assert_eq!(order.push(8, 1, 8), Delivery::Held);
+        assert_eq!(order.push(4, 1, 4), Delivery::Late(4));
+        order.begin();
+        assert_eq!(order.push(7, 1, 7), Delivery::Ready(7));
+        assert_eq!(drain(&mut order), [8]);
     }
 
     #[test]

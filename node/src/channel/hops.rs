@@ -218,15 +218,15 @@ fn in_order(
     nonce: u64,
     mut inner: Option<Message>,
 ) -> Step {
-    let mut guard = lock(&channel.in_order);
-    let Some(ordered) = guard.as_mut() else {
-        return inner.map_or(Step::Done, Step::Next);
-    };
+    let mut ordered = lock(&channel.in_order);
     if let Some(message) = inner.as_mut().filter(|_| ordered.queue.is_early(nonce)) {
         message.payload.compact();
     }
     let len = inner.as_ref().map_or(0, |message| message.payload.len());
     let mut ready = match ordered.queue.push(nonce, len, inner) {
+        Delivery::Ready(message) if !ordered.queue.is_waiting() => {
+            return message.map_or(Step::Done, Step::Next);
+        }
         Delivery::Ready(message) => Vec::from_iter(message),
         Delivery::Held => Vec::new(),
         Delivery::Gap(_) => {
@@ -256,9 +256,14 @@ pub(super) fn gap(node: &Shared, channel: &ChannelShared) {
 }
 
 impl Ordered {
-    pub(super) fn starting_at(next: u64) -> Self {
+    /// In order from the first message on, or not before a stream asks for it.
+    pub(super) fn new(from_the_first: bool) -> Self {
         Self {
-            queue: InOrder::starting_at(next, HELD_BYTES),
+            queue: if from_the_first {
+                InOrder::new(HELD_BYTES)
+            } else {
+                InOrder::unordered(HELD_BYTES)
+            },
             since: None,
         }
     }
@@ -271,8 +276,10 @@ impl Ordered {
     /// Gives up waiting for what is missing; what was held goes on.
     pub(super) fn give_up(&mut self) -> Vec<Message> {
         self.queue.lost();
-        self.since = None;
-        self.drain()
+        let ready = self.drain();
+        // What waits behind another gap has a deadline of its own.
+        self.since = self.queue.is_waiting().then(Instant::now);
+        ready
     }
 }
 

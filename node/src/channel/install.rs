@@ -69,7 +69,7 @@ pub(super) fn install(node: &Arc<Shared>, parts: Parts<'_>) -> (Opener, Arc<Chan
             nonce: 0,
             learns,
         }),
-        in_order: Mutex::new(ordered.then(|| Ordered::starting_at(0))),
+        in_order: Mutex::new(Ordered::new(ordered)),
         fate: watch::Sender::new(Fate::default()),
         opened: Instant::now(),
         heard: AtomicU64::new(node.tick().0),

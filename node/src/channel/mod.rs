@@ -88,7 +88,7 @@ pub(crate) struct ChannelShared {
     pub(crate) decryptor: Address,
     sealer: Mutex<Sealer>,
     peer_route: Mutex<PeerRoute>,
-    in_order: Mutex<Option<Ordered>>,
+    in_order: Mutex<Ordered>,
     pub(crate) fate: signal::Sender<Fate>,
     pub(crate) opened: Instant,
     /// Milliseconds since the node's start when something authentic arrived last.
@@ -256,12 +256,10 @@ impl ChannelShared {
         )
     }
 
-    /// From now on payloads are delivered in nonce order, and a gap is told (protocols.md section 4): byte streams need it.
-    pub(crate) fn deliver_in_order(&self, next: u64) {
-        let mut in_order = lock(&self.in_order);
-        if in_order.is_none() {
-            *in_order = Some(Ordered::starting_at(next));
-        }
+    /// What is sent from now on is delivered in nonce order, and a gap in it is told (protocols.md section 4): byte streams
+    /// need it.
+    pub(crate) fn deliver_in_order(&self) {
+        lock(&self.in_order).queue.begin();
     }
 
     /// Seals a plaintext that is no user message and sends it along the peer's route if there is room.

@@ -105,17 +105,14 @@ pub(crate) fn start(node: &Arc<Shared>) {
 /// A gap that was not filled in time is told, and what was held behind it goes on.
 fn look_for_gaps(node: &Arc<Shared>, channel: &ChannelShared) {
     let released = {
-        let mut in_order = lock(&channel.in_order);
-        match in_order.as_mut() {
-            Some(ordered)
-                if ordered
-                    .since
-                    .is_some_and(|since| since.elapsed() > GAP_DEADLINE) =>
-            {
-                ordered.give_up()
-            }
-            _ => return,
+        let mut ordered = lock(&channel.in_order);
+        if ordered
+            .since
+            .is_none_or(|since| since.elapsed() <= GAP_DEADLINE)
+        {
+            return;
         }
+        ordered.give_up()
     };
     hops::gap(node, channel);
     let mut flushes = Flushes::default();

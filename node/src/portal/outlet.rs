@@ -79,11 +79,12 @@ impl Hop for OutletHop {
             return Step::Refused(Count::StreamsRefused);
         }
         let channel = match &message.origin {
-            Origin::Channel(origin, nonce) => {
+            Origin::Channel(origin, _) => {
                 let channel = lock(&node.channels).get(&origin.channel).cloned();
-                // Byte streams need the order; what follows the Ping is in it.
+                // Byte streams need the order. The peer sends nothing of this one before it has our Pong, so whatever has
+                // overtaken the Ping, or comes behind it though sent before, is none of it.
                 if let Some(channel) = &channel {
-                    channel.deliver_in_order(nonce.saturating_add(1));
+                    channel.deliver_in_order();
                 }
                 channel
             }
