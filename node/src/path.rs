@@ -279,7 +279,7 @@ impl Node {
         Ok(building.path.clone())
     }
 
-    /// A path that somebody depends on: its peer is asked for signs of life from the start.
+    /// A path that somebody depends on: its peer is asked for signs of life from the start, and may refuse.
     pub(crate) async fn live_path(
         &self,
         to: &MultiAddr,
@@ -288,6 +288,10 @@ impl Node {
         let path = self.path(to, options).await?;
         if let Some(channel) = path.channel().filter(|_| options.ordered) {
             channel.depend().await;
+            if channel.close_reason() == Some(CloseReason::Refused) {
+                path.close();
+                return Err(PathError::Refused(*channel.peer()));
+            }
         }
         Ok(path)
     }
@@ -365,6 +369,8 @@ impl BackOff {
 /// A path that is rebuilt whenever it ends, until dropped.
 pub(crate) struct KeptPath {
     current: watch::Receiver<Option<Arc<Path>>>,
+    /// Why the first instance ended, once it has.
+    first_end: watch::Receiver<Option<CloseReason>>,
     stop: watch::Sender<()>,
 }
 
@@ -383,6 +389,16 @@ impl KeptPath {
             None => options.expect.clone(),
         };
         let options = PathOptions { expect, ..options };
+        let (tell_end, first_end) = watch::channel(None);
+        let first_ended = {
+            let first = first.clone();
+            async move {
+                let end = first.ended().await;
+                drop(first);
+                tell_end.send_replace(Some(end));
+                std::future::pending::<()>().await
+            }
+        };
         let (publish, current) = watch::channel(Some(Arc::new(first)));
         let (stop, stopped) = watch::channel(());
         let task = keep(node.clone(), to, options, publish, what);
@@ -390,11 +406,26 @@ impl KeptPath {
             let mut stopped = stopped;
             tokio::select! {
                 () = task => {}
+                () = first_ended => {}
                 // Only the sender's end is waited for: it is dropped with its `KeptPath`.
                 _ = async { while stopped.changed().await.is_ok() {} } => {}
             }
         });
-        Self { current, stop }
+        Self {
+            current,
+            first_end,
+            stop,
+        }
+    }
+
+    /// Resolves when the peer has closed the first instance because we may reach nothing there; never if it ended for another
+    /// reason, or was served: later instances are tried again.
+    pub(crate) async fn refused(&self) {
+        let mut end = self.first_end.clone();
+        let refused = |end: &Option<CloseReason>| *end == Some(CloseReason::Refused);
+        if end.wait_for(refused).await.is_err() {
+            std::future::pending().await
+        }
     }
 
     /// The path that stands now, waiting for it at most for `patience`.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use sealway::channel::ListenerOptions;
 use sealway::core::channel::Trust;
 use sealway::core::wire::MultiAddr;
-use sealway::portal::Inlet;
-use sealway::{Access, Count, Exposure, Node, PathOptions, Service};
+use sealway::portal::{Inlet, InletError};
+use sealway::{Access, Count, Exposure, Node, PathError, PathOptions, Service};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -167,4 +167,38 @@ async fn a_lost_node_is_a_reset_and_never_an_end() {
         outcome.expect_err("no clean end").kind(),
         std::io::ErrorKind::ConnectionReset
     );
+}
+
+#[tokio::test]
+async fn an_inlet_that_is_admitted_to_nothing_is_told_so_and_never_opens() {
+    let node = || Node::builder().ephemeral_identity().start();
+    let (alice, bob) = (node(), node());
+    let nobody = Access::trust(Trust::Identifier(bob.identifier().expect("an identity")));
+    bob.outlet(
+        "files",
+        "127.0.0.1:9",
+        Exposure::local().to_channels(nobody.clone(), "files"),
+    )
+    .expect("free");
+    bob.secure_channel_listener("api", ListenerOptions { access: nobody })
+        .expect("free");
+    let at_bob = bob.listen("127.0.0.1:0").await.expect("a free port");
+    let port = at_bob.address.rsplit(':').next().expect("a port");
+    let to = format!("/ip4/127.0.0.1/tcp/{port}/secure/api/service/files");
+    let to = to.parse().expect("a multiaddr");
+    let expect = Trust::Identifier(bob.identifier().expect("an identity"));
+    // The Close may come before or after anything here looks for it; the answer is the same.
+    for _ in 0..50 {
+        let options = PathOptions::expect(expect.clone());
+        match alice.inlet("127.0.0.1:0", &to, options).await {
+            Err(InletError::Path(PathError::Refused(by))) => {
+                assert_eq!(Some(by), bob.identifier());
+            }
+            Err(other) => panic!("{other}"),
+            Ok(inlet) => {
+                let told = tokio::time::timeout(Duration::from_secs(5), inlet.refused());
+                told.await.expect("told that it was refused");
+            }
+        }
+    }
 }

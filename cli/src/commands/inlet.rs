@@ -47,17 +47,9 @@ pub(crate) async fn run(args: &InletArgs, global: &Global, output: Output) -> Re
         Ok(None) => return daemon.end().await,
         Err(error) => return daemon.give_up(error).await,
     };
-    let first = inlet.path();
     let refused = async move {
-        let reason = match first {
-            Some(path) => path.ended().await,
-            None => std::future::pending().await,
-        };
-        if reason == CloseReason::Refused {
-            reach::ended(reason)
-        } else {
-            std::future::pending().await
-        }
+        inlet.refused().await;
+        reach::ended(CloseReason::Refused)
     };
     daemon.run_until(refused).await
 }

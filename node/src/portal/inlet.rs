@@ -59,6 +59,12 @@ impl Inlet {
         self.inner.path.now()
     }
 
+    /// Resolves if the other end closes the first path because it admits us to nothing, however long ago; a path that
+    /// was rebuilt and is refused then (the trust may come back) is tried again.
+    pub async fn refused(&self) {
+        self.inner.path.refused().await;
+    }
+
     /// Connections that are open.
     #[must_use]
     pub fn streams(&self) -> usize {
