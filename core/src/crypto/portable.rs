@@ -15,10 +15,12 @@ use rand_core::CryptoRng;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
+pub use super::ml_kem::{DecapsulationKey, EncapsulationKey, KEM_SEED_LEN};
 use super::types::HKDF_MAX;
 pub use super::types::{
-    DhError, DhPublic, Digest, KEY_LEN, KeyError, KeyType, NONCE_LEN, SharedSecret, Signature,
-    SignatureError, TAG_LEN, TagMismatch, VerifyingKey,
+    CIPHERTEXT_LEN, DhError, DhPublic, Digest, ENCAPSULATION_KEY_LEN, InvalidEncapsulationKey,
+    KEY_LEN, KeyError, KeyType, NONCE_LEN, SharedSecret, Signature, SignatureError, TAG_LEN,
+    TagMismatch, VerifyingKey,
 };
 #[cfg(sealway_weaken)]
 use crate::weaken;

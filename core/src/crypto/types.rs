@@ -12,6 +12,11 @@ pub const NONCE_LEN: usize = 12;
 /// Length in bytes of a GCM tag (reference, section 4.1).
 pub const TAG_LEN: usize = 16;
 
+/// Length in bytes of an ML-KEM-768 encapsulation key (FIPS 203, table 3).
+pub const ENCAPSULATION_KEY_LEN: usize = 1184;
+/// Length in bytes of an ML-KEM-768 ciphertext (FIPS 203, table 3).
+pub const CIPHERTEXT_LEN: usize = 1088;
+
 /// Longest output in bytes of HKDF-SHA256 (RFC 5869, 2.3: 255 blocks).
 pub(super) const HKDF_MAX: usize = 255 * 32;
 
@@ -199,7 +204,8 @@ impl fmt::Debug for DhPublic {
     }
 }
 
-/// The output of a key agreement, 32 bytes, never all zero; wiped on drop.
+/// The output of a key agreement, which is never all zero, or of an encapsulation: 32 bytes, wiped on
+/// drop.
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct SharedSecret([u8; 32]);
 
@@ -216,6 +222,11 @@ impl SharedSecret {
         };
         output.zeroize();
         result
+    }
+
+    /// Takes over the secret of an encapsulation.
+    pub(super) const fn encapsulated(secret: [u8; 32]) -> Self {
+        Self(secret)
     }
 
     /// The 32 bytes; they are to be fed to a key derivation, not to be used as a key.
@@ -261,6 +272,11 @@ pub enum SignatureError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("public key of small order")]
 pub struct DhError;
+
+/// The encapsulation key has a coefficient that is not below the modulus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("encapsulation key is not reduced modulo 3329")]
+pub struct InvalidEncapsulationKey;
 
 /// The ciphertext, its associated data, nonce or key is not what was sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
