@@ -97,7 +97,7 @@ pub use node::{AddressInUse, Node, NodeBuilder, SendError};
 pub use path::{Path, PathError, PathOptions};
 pub use room::{Reservoir, Room};
 pub use sealway_core as core;
-pub use services::{Echo, Hop, Service, Uppercase};
+pub use services::{Echo, Service, Uppercase};
 pub use worker::{Context, Delivery, Inbox, Payload, Raw, RequestError, Worker, WorkerError};
 
 /// The randomness of keys: the operating system's.

@@ -9,7 +9,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use sealway_core::wire::Address;
+use sealway_core::wire::{Address, Route};
 
 use crate::counters::{Count, Counters};
 use crate::exposure::Exposure;
@@ -72,9 +72,16 @@ pub(crate) trait Hop: Send + Sync {
     /// Handles one message. Must not block.
     fn step(&self, router: &Router, message: Message, flushes: &mut Flushes) -> Step;
 
-    /// Reserves room for a message of `len` payload bytes at the end of the path that begins here: `brought` if it is room
-    /// there.
-    fn reserve(&self, _router: &Router, _len: usize, _brought: Room) -> Result<Room, NoRoom> {
+    /// Reserves room for a message of `len` payload bytes at the end of the path that begins here, at hop `at` of `route`:
+    /// `brought` if it is room there.
+    fn reserve(
+        &self,
+        _router: &Router,
+        _route: &Route,
+        _at: usize,
+        _len: usize,
+        _brought: Room,
+    ) -> Result<Room, NoRoom> {
         Ok(Room::default())
     }
 
@@ -201,16 +208,18 @@ impl Router {
             .sum()
     }
 
-    /// Room for `len` bytes at the end of the path that begins at `first`: `brought` if it is room there.
+    /// Room for `len` bytes at the end of the path that begins at hop `at` of `route`: `brought` if it is room there.
     pub(crate) fn reserve(
         &self,
-        first: &Address,
+        route: &Route,
+        at: usize,
         len: usize,
         brought: Room,
     ) -> Result<Room, NoRoom> {
+        let first = route.iter().nth(at).ok_or(NoRoom::Gone)?;
         let endpoint = self.get(first).ok_or(NoRoom::Gone)?;
         match &endpoint.target {
-            Target::Hop(hop) => hop.reserve(self, len, brought),
+            Target::Hop(hop) => hop.reserve(self, route, at, len, brought),
             Target::Mailbox(mailbox) => mailbox.reserve(len, brought),
         }
     }

@@ -1,9 +1,14 @@
 //! The small services that nodes offer: echo, hop, uppercase.
 
-use sealway_core::wire::Frame;
+use std::sync::Arc;
+
+use sealway_core::wire::{Address, Frame, Route};
 
 use crate::exposure::Exposure;
+use crate::message::Message;
 use crate::node::{AddressInUse, Node};
+use crate::room::Room;
+use crate::router::{Endpoint, Flushes, Hop, NoRoom, Router, Step, Target};
 use crate::worker::{Context, Delivery, Worker, WorkerError};
 
 /// Answers each message with its payload, whatever that is. The reference's liveness checks need it at `echo`
@@ -24,20 +29,26 @@ impl Worker for Echo {
     }
 }
 
-/// Passes messages on to the next address of their route (reference, section 1.3, rule 3). What it passes on keeps its origin:
-/// a hop opens no doors.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Hop;
+/// Passes messages on to the next address of their route, on the thread of who brings them: where there is no room, only they
+/// wait.
+struct PassOn(Address);
 
-impl Worker for Hop {
-    type Message = Frame;
+impl Hop for PassOn {
+    fn step(&self, _router: &Router, mut message: Message, _flushes: &mut Flushes) -> Step {
+        message.onward.pop_front();
+        message.return_route.push_front(self.0.clone());
+        Step::Next(message)
+    }
 
-    async fn handle(
-        &mut self,
-        context: &mut Context,
-        message: Delivery<Frame>,
-    ) -> Result<(), WorkerError> {
-        Ok(context.forward(message).await?)
+    fn reserve(
+        &self,
+        router: &Router,
+        route: &Route,
+        at: usize,
+        len: usize,
+        brought: Room,
+    ) -> Result<Room, NoRoom> {
+        router.reserve(route, at + 1, len, brought)
     }
 }
 
@@ -64,7 +75,8 @@ impl Worker for Uppercase {
 pub enum Service {
     /// [`Echo`].
     Echo,
-    /// [`Hop`].
+    /// Passes messages on to the next address of their route (reference, section 1.3, rule 3). What it passes on keeps its
+    /// origin: a hop opens no doors. Where there is no room, the connection that the messages came by is paused.
     Hop,
     /// [`Uppercase`].
     Uppercase,
@@ -99,8 +111,16 @@ impl Node {
     pub fn start_service(&self, service: Service, exposure: Exposure) -> Result<(), AddressInUse> {
         match service {
             Service::Echo => self.start_worker(service.name(), Echo, exposure),
-            Service::Hop => self.start_worker(service.name(), Hop, exposure),
+            Service::Hop => self.start_hop(service.name().into(), exposure),
             Service::Uppercase => self.start_worker(service.name(), Uppercase, exposure),
         }
+    }
+
+    fn start_hop(&self, address: Address, exposure: Exposure) -> Result<(), AddressInUse> {
+        let target = Target::Hop(Arc::new(PassOn(address.clone())));
+        let endpoint = Endpoint { exposure, target };
+        let named = address.to_string();
+        let free = self.shared().router.insert(address, endpoint);
+        free.then_some(()).ok_or(AddressInUse(named))
     }
 }

@@ -14,10 +14,13 @@ use sealway::transport::memory::Network;
 use sealway::transport::{Egress, Ingress, TransportError};
 use sealway::{
     Access, Context, Count, Delivery, Echo, Exposure, Message, Node, Payload, Raw, RequestError,
-    Reservoir, Room, SendError, Worker, WorkerError,
+    Reservoir, Room, SendError, Service, Worker, WorkerError,
 };
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
+
+/// How long a queue that others wait for may stand still.
+const STALL: Duration = Duration::from_secs(10);
 
 // ---- invariant 1: a reader never waits for a writer ----
 
@@ -125,6 +128,50 @@ async fn relays_that_block_each_other_end_their_connection_and_go_on() {
         .await
         .expect("a new connection works");
     assert_eq!(again, "again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_next_hop_that_is_asleep_stops_only_who_sends_to_it() {
+    let network = Network::with_bound(1, 16 << 10);
+    let server = builder(&network).start();
+    server.listen("tcp:one").await.expect("free");
+    for service in [Service::Hop, Service::Echo] {
+        let exposure = Exposure::local().to_transports();
+        server.start_service(service, exposure).expect("free");
+    }
+    let valve = Valve::new(4_096);
+    valve.set_shut(true);
+    let (asleep, _ingress) = server.attach("valve", "asleep".into(), valve.clone());
+    let exposure = Exposure::local().to_transports();
+    server
+        .start_relay("asleep", asleep.address().clone(), exposure)
+        .expect("free");
+    let flood = tokio::spawn({
+        let user = builder(&network).start();
+        let link = user.connect("tcp:one").await.expect("it listens");
+        async move {
+            for _ in 0..100 {
+                let payload = Raw(vec![0; 1_024]).encode();
+                let message = Message::new(link.to(["hop", "asleep"]), Route::new(), payload);
+                user.send(message).await.expect("sent");
+            }
+        }
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(valve.queued_bytes() > 2_048);
+    let other = builder(&network).start();
+    let link = other.connect("tcp:one").await.expect("it listens");
+    let deadline = STALL - Duration::from_secs(5);
+    let answer: String = other
+        .request(link.to(["hop", "echo"]), "awake?".to_owned(), deadline)
+        .await
+        .expect("an answer");
+    assert_eq!(answer, "awake?");
+    assert!(!flood.is_finished());
+    assert_eq!(server.counters().get(Count::MailboxFull), 0);
+    // The sleeper is given up in the end.
+    asleep.closed().await;
+    assert_eq!(server.counters().get(Count::EgressStalled), 1);
 }
 
 // ---- invariant 2: nothing is sealed before its transport has room ----
@@ -238,6 +285,11 @@ struct Valved {
 
 impl Valved {
     async fn new() -> Self {
+        Self::by(&[]).await
+    }
+
+    /// By these addresses of the client first.
+    async fn by(hops: &[&str]) -> Self {
         let server = Node::builder().ephemeral_identity().start();
         offer(&server, Trust::Everyone);
         let sink = Sink::default();
@@ -250,16 +302,21 @@ impl Valved {
             )
             .expect("free");
         let client = Node::builder().ephemeral_identity().start();
+        client
+            .start_service(Service::Hop, Exposure::local().to_transports())
+            .expect("free");
         let (valve, back) = (Valve::new(4_096), Valve::new(1 << 20));
         let (link, from_server) = client.attach("valve", "server".into(), valve.clone());
         let (_, from_client) = server.attach("valve", "client".into(), back.clone());
         tokio::spawn(valve.clone().carry(from_client));
         tokio::spawn(back.carry(from_server));
+        let to: Route = hops
+            .iter()
+            .map(|hop| Address::from(*hop))
+            .chain(link.to("api").iter().cloned())
+            .collect();
         let channel = client
-            .secure_channel(
-                route(&[link.address(), &"api".into()]),
-                ChannelOptions::expect(Trust::Everyone),
-            )
+            .secure_channel(to, ChannelOptions::expect(Trust::Everyone))
             .await
             .expect("a channel");
         Self {
@@ -289,7 +346,12 @@ impl Valved {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_sealed_before_its_transport_has_room() {
-    let valved = Valved::new().await;
+    for hops in [&[][..], &["hop", "hop"]] {
+        senders_wait_for_room(Valved::by(hops).await).await;
+    }
+}
+
+async fn senders_wait_for_room(valved: Valved) {
     valved.valve.set_shut(true);
     let mut waiting = tokio::task::JoinSet::new();
     for n in 0..50 {

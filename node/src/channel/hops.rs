@@ -29,9 +29,6 @@ impl Hop for EncryptorHop {
             return Step::Refused(Count::UnknownAddress);
         };
         let route = lock(&channel.peer_route).route.clone();
-        let Some(first) = route.first() else {
-            return Step::Refused(Count::TransportGone);
-        };
         // Nothing is sealed before its transport has room: what was sealed could not be taken back.
         let overhead = plaintext::payload_overhead(
             &message.onward,
@@ -39,7 +36,7 @@ impl Hop for EncryptorHop {
             message.payload.len(),
         );
         let brought = std::mem::take(&mut message.room);
-        match router.reserve(first, message.payload.len() + overhead, brought) {
+        match router.reserve(&route, 0, message.payload.len() + overhead, brought) {
             Ok(room) => message.room = room,
             Err(NoRoom::Gone) => return Step::Refused(Count::TransportGone),
             Err(NoRoom::TooLarge) => return Step::Refused(Count::OversizedFrame),
@@ -70,11 +67,18 @@ impl Hop for EncryptorHop {
         }
     }
 
-    fn reserve(&self, router: &Router, len: usize, brought: Room) -> Result<Room, NoRoom> {
+    fn reserve(
+        &self,
+        router: &Router,
+        _route: &Route,
+        _at: usize,
+        len: usize,
+        brought: Room,
+    ) -> Result<Room, NoRoom> {
         // What a sealed payload adds at the most besides its routes, and two routes of usual length.
         const OVERHEAD: usize = 256;
-        let first = self.channel.first_hop().ok_or(NoRoom::Gone)?;
-        router.reserve(&first, len + OVERHEAD, brought)
+        let route = lock(&self.channel.peer_route).route.clone();
+        router.reserve(&route, 0, len + OVERHEAD, brought)
     }
 
     fn backlog(&self, router: &Router) -> usize {

@@ -123,10 +123,8 @@ impl Hop for ListenerHop {
             return Step::Refused(Count::HandshakesRefused);
         }
         // An answer that has nowhere to go, or no room to go now, is not worth its Diffie-Hellman.
-        let Some(first) = message.return_route.first() else {
-            return Step::Refused(Count::HandshakesRefused);
-        };
-        let room = match router.reserve(first, MESSAGE2_ROOM, Room::default()) {
+        let back = &message.return_route;
+        let room = match router.reserve(back, 0, MESSAGE2_ROOM, Room::default()) {
             Ok(room) => room,
             Err(_) => return Step::Refused(Count::HandshakesRefused),
         };

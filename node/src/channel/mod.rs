@@ -266,10 +266,9 @@ impl ChannelShared {
     fn send_plaintext(&self, node: &Shared, mut plaintext: Frame) -> Result<(), SendError> {
         let gone = || SendError::Gone(self.origin.channel.to_string());
         let route = lock(&self.peer_route).route.clone();
-        let first = route.first().ok_or_else(gone)?;
         let len = plaintext.len() + RECORD_OVERHEAD;
         // As for every message: nothing is sealed before its transport has room.
-        let room = match node.router.reserve(first, len, Room::default()) {
+        let room = match node.router.reserve(&route, 0, len, Room::default()) {
             Ok(room) => room,
             Err(NoRoom::Full(_)) => return Err(SendError::Full(self.origin.channel.to_string())),
             Err(NoRoom::TooLarge) => {

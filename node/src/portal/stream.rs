@@ -510,13 +510,10 @@ async fn next_chunk(node: &Arc<Shared>, stream: &StreamShared, want: usize) -> C
         if socket.readable().await.is_err() {
             return Chunk::Failed;
         }
-        let first = lock(&stream.peer_route).first().cloned();
-        let Some(first) = first else {
-            return Chunk::NoPath;
-        };
+        let route = lock(&stream.peer_route).clone();
         let reserved = node
             .router
-            .reserve(&first, want + CHUNK_OVERHEAD, Room::default());
+            .reserve(&route, 0, want + CHUNK_OVERHEAD, Room::default());
         let room = match reserved {
             Ok(room) => room,
             Err(NoRoom::Gone | NoRoom::TooLarge) => return Chunk::NoPath,

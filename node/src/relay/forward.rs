@@ -34,9 +34,17 @@ impl Hop for ForwardHop {
         Step::Next(message)
     }
 
-    fn reserve(&self, router: &Router, len: usize, brought: Room) -> Result<Room, NoRoom> {
-        let first = lock(&self.to).first().cloned().ok_or(NoRoom::Gone)?;
-        router.reserve(&first, len, brought)
+    fn reserve(
+        &self,
+        router: &Router,
+        route: &Route,
+        at: usize,
+        len: usize,
+        brought: Room,
+    ) -> Result<Room, NoRoom> {
+        let mut to = lock(&self.to).clone();
+        to.extend(route.iter().skip(at + 1).cloned());
+        router.reserve(&to, 0, len, brought)
     }
 
     fn backlog(&self, router: &Router) -> usize {

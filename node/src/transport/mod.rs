@@ -264,7 +264,14 @@ impl Hop for LinkHop {
         Step::Done
     }
 
-    fn reserve(&self, _router: &Router, len: usize, mut brought: Room) -> Result<Room, NoRoom> {
+    fn reserve(
+        &self,
+        _router: &Router,
+        _route: &Route,
+        _at: usize,
+        len: usize,
+        mut brought: Room,
+    ) -> Result<Room, NoRoom> {
         // The routing header and the entry come on top; their length is not known here and small against the bound.
         const HEADER: usize = 128 + socket::ENTRY;
         // To be refused here, before it is sealed: a sealed message that does not go is a gap.
