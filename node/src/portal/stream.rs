@@ -32,6 +32,9 @@ const CHUNK_MIN: usize = 16 << 10;
 const CHUNK_MAX: usize = 64 << 10;
 /// What a chunk is charged with for its headers and its place in a queue, beyond its own length.
 const CHUNK_OVERHEAD: usize = 64 + ENTRY;
+/// After an orderly end, a local end that takes nothing of what waits for it for this long is reset: nobody else would end it. The
+/// kernel tells of room only when a third of its buffer, of up to 4 MiB, is free: who reads 5 KB a second is not meant.
+const UNREAD: Duration = Duration::from_secs(300);
 /// After an orderly end, what the local end still sends is read and dropped for this long at the most, so that closing the
 /// socket does not reset what was written last.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -452,10 +455,7 @@ impl Driver {
             }
             Over::Orderly => {
                 writer.finish();
-                while !self.shared.written.load(Ordering::Acquire) {
-                    self.shared.changed.notified().await;
-                }
-                if writer.has_failed() {
+                if !self.all_written().await {
                     writer.close(true);
                     return Ended::Reset(Reason::SocketFailed);
                 }
@@ -464,6 +464,28 @@ impl Driver {
                 let _ = tokio::time::timeout(DRAIN, drain(writer.socket())).await;
                 writer.close(false);
                 Ended::Finished
+            }
+        }
+    }
+}
+
+impl Driver {
+    /// Waits until everything has been written to a local end that is to get no more; `false` if it fails, or takes nothing
+    /// for [`UNREAD`].
+    async fn all_written(&self) -> bool {
+        let writer = &self.shared.writer;
+        loop {
+            let before = writer.written();
+            let written = async {
+                while !self.shared.written.load(Ordering::Acquire) {
+                    self.shared.changed.notified().await;
+                }
+            };
+            if tokio::time::timeout(UNREAD, written).await.is_ok() {
+                return !writer.has_failed();
+            }
+            if writer.written() == before {
+                return false;
             }
         }
     }
@@ -575,5 +597,61 @@ impl Fates {
                 Reason::PathLost
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::net::UnixStream;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::node::Node;
+
+    /// A connection that has ended while 1 MiB waited for its client.
+    fn ended(node: &Node) -> (Driver, UnixStream) {
+        let (ours, client) = UnixStream::pair().expect("a pair");
+        let source = Address::local("peer");
+        let driver = Driver::new(
+            node.shared(),
+            Socket::Unix(ours),
+            &source,
+            Route::new(),
+            None,
+        );
+        let waits = Frame::from_slice(&vec![7; 1 << 20]);
+        driver.shared.writer.enqueue(waits, Room::default());
+        lock(&driver.shared.machine).over = Some(Over::Orderly);
+        (driver, client)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_ended_connection_whose_client_reads_nothing_is_reset() {
+        let node = Node::builder().start();
+        let (driver, _client) = ended(&node);
+        let began = Instant::now();
+        let end = tokio::time::timeout(10 * UNREAD, driver.run()).await;
+        assert_eq!(end.expect("no end"), Ended::Reset(Reason::SocketFailed));
+        assert!(began.elapsed() < 2 * UNREAD);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_ended_connection_whose_client_reads_slowly_gets_everything() {
+        let node = Node::builder().start();
+        let (driver, mut client) = ended(&node);
+        let reading = tokio::spawn(async move {
+            let mut got = 0;
+            let mut buffer = vec![0; 128 << 10];
+            loop {
+                tokio::time::sleep(UNREAD / 3).await;
+                match client.read(&mut buffer).await.expect("no reset") {
+                    0 => return got,
+                    read => got += read,
+                }
+            }
+        });
+        assert_eq!(driver.run().await, Ended::Finished);
+        assert_eq!(reading.await.expect("no panic"), 1 << 20);
     }
 }
