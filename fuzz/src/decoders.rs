@@ -191,6 +191,7 @@ pub fn multiaddr_text(data: &[u8]) {
         return;
     };
     let printed = address.to_string();
+    assert!(is_printable(&printed));
     assert_eq!(printed.parse().as_ref(), Ok(&address), "{printed}");
     assert_eq!(MultiAddr::decode(&address.encode()), Ok(address));
 }
@@ -202,6 +203,7 @@ pub fn multiaddr_binary(data: &[u8]) {
     };
     // The text form says the same: no value passes for other parts of the address.
     let printed = address.to_string();
+    assert!(is_printable(&printed));
     assert_eq!(printed.parse().as_ref(), Ok(&address), "{printed}");
     assert_eq!(MultiAddr::decode(&address.encode()), Ok(address));
 }

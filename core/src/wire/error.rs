@@ -126,6 +126,9 @@ pub enum ParseError {
         /// Name of the part.
         protocol: &'static str,
     },
+    /// A multiaddr part whose value holds a control character.
+    #[error("a value in a multiaddr holds a control character")]
+    ControlCharacter,
     /// An empty text, which names no route.
     #[error("an empty text names no route")]
     EmptyRoute,

@@ -112,6 +112,9 @@ impl Protocol {
         if value.len() > escaped * MAX_ADDRESS {
             return Err(too_long(value.len()));
         }
+        if value.contains(char::is_control) {
+            return Err(ParseError::ControlCharacter);
+        }
         let text = || value.to_owned();
         Ok(match name {
             "ip4" => Self::Ip4(value.parse().map_err(|_| invalid("ip4"))?),
@@ -169,6 +172,7 @@ enum Value<'a> {
 }
 
 impl fmt::Display for Protocol {
+    /// Control characters of a name, which are never read, are escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "/{}/", self.name())?;
         match self {
@@ -177,7 +181,7 @@ impl fmt::Display for Protocol {
             Self::Tcp(port) | Self::Udp(port) => port.fmt(f),
             Self::Unix(path) => write_percent_encoded(f, path),
             _ => match self.value() {
-                Value::Text(text) => f.write_str(text),
+                Value::Text(text) => write_without_controls(f, text),
                 _ => Ok(()),
             },
         }
@@ -223,7 +227,7 @@ impl MultiAddr {
     ///
     /// # Errors
     /// [`DecodeError`]: unknown codes, short values, text that is not UTF-8, names that hold a `/`
-    /// (their text form would name another route), more than [`MAX_PROTOCOLS`] parts.
+    /// (their text form would name another route) or a control character, more than [`MAX_PROTOCOLS`] parts.
     pub fn decode(input: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(input);
         let mut protocols = Vec::new();
@@ -302,10 +306,22 @@ fn read_text<'a>(reader: &mut Reader<'a>) -> Result<&'a str, DecodeError> {
 fn read_name(reader: &mut Reader<'_>) -> Result<String, DecodeError> {
     let position = reader.position();
     let name = read_text(reader)?;
-    if name.contains('/') {
+    if name.contains(|c: char| c == '/' || c.is_control()) {
         return Err(DecodeError::OutOfRange { position });
     }
     Ok(name.to_owned())
+}
+
+/// So that a name cannot steer the terminal that shows it.
+fn write_without_controls(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    for character in text.chars() {
+        if character.is_control() {
+            write!(f, "{}", character.escape_debug())?;
+        } else {
+            f.write_char(character)?;
+        }
+    }
+    Ok(())
 }
 
 /// Everything but letters, digits and `-._~` as `%XX`.
@@ -368,6 +384,31 @@ mod tests {
         assert_eq!(MultiAddr::decode(&address.encode()), Ok(address));
         for broken in ["/unix/%2", "/unix/%zz", "/unix/%ff"] {
             assert!(broken.parse::<MultiAddr>().is_err(), "{broken}");
+        }
+    }
+
+    #[test]
+    fn control_characters_in_names_are_refused_and_never_shown() {
+        for name in ["\u{1b}[2J", "a\r\nb", "\u{7f}", "\u{9b}1m"] {
+            let named = [
+                Protocol::DnsAddr(name.into()),
+                Protocol::Service(name.into()),
+                Protocol::Node(name.into()),
+                Protocol::Project(name.into()),
+                Protocol::Space(name.into()),
+                Protocol::Secure(name.into()),
+                Protocol::Worker(name.into()),
+            ];
+            for part in named {
+                let text = alloc::format!("/{}/{name}", part.name());
+                let address: MultiAddr = [part].into_iter().collect();
+                assert!(!address.to_string().contains(char::is_control));
+                assert!(MultiAddr::decode(&address.encode()).is_err());
+                assert_eq!(text.parse::<MultiAddr>(), Err(ParseError::ControlCharacter));
+            }
+            let path: MultiAddr = [Protocol::Unix(name.into())].into_iter().collect();
+            assert!(!path.to_string().contains(char::is_control));
+            assert_eq!(path.to_string().parse(), Ok(path));
         }
     }
 

@@ -152,7 +152,9 @@ impl Node {
     }
 
     fn announce(&self, relay: &str, standing: &Standing) {
-        let address = String::from_utf8_lossy(standing.address.value()).into_owned();
+        // The relay has chosen it: escaped where it does not print.
+        let address = standing.address.to_string();
+        let address = address.strip_prefix("0#").unwrap_or(&address).to_owned();
         self.shared().emit(Event::Registered {
             relay: relay.to_owned(),
             address,
@@ -299,7 +301,8 @@ fn refusal(payload: &[u8]) -> Option<String> {
     let why = text.strip_prefix(REFUSAL)?.trim_end_matches('!');
     Some(
         why.chars()
-            .filter(|c| !c.is_control())
+            // Nothing that would be escaped: controls, and what reorders or hides text.
+            .filter(|c| c.is_ascii_punctuation() || c.escape_debug().len() == 1)
             .take(LONGEST)
             .collect(),
     )
@@ -364,5 +367,19 @@ impl Hop for RegisteredHop {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_of_a_refusal_cannot_act_on_a_terminal() {
+        let refused = |why: &str| refusal(&bare::string_payload(&format!("{REFUSAL}{why}!")));
+        let plain = "the name \"a\" isn't yours";
+        assert_eq!(refused(plain).as_deref(), Some(plain));
+        let hostile = "a\u{1b}[2J\r\n\u{9b}1m\u{202e}b\u{200b}c";
+        assert_eq!(refused(hostile).as_deref(), Some("a[2J1mbc"));
     }
 }
