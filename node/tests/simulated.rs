@@ -1,29 +1,23 @@
 //! Nodes over a simulated network: loss, duplication, reordering, partitions, on a virtual clock.
 
 mod node_common;
+#[path = "node_common/portals.rs"]
+mod portals;
 
 use std::collections::BTreeSet;
-use std::io::ErrorKind;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use node_common::{SOON, Sink, builder, channel, identifier, pattern, route, server, text};
+use node_common::{SOON, Sink, builder, channel, ms, pattern, route, server, text};
+use portals::{Portal, lose_one, read_to_end};
 use sealway::channel::ChannelOptions;
 use sealway::core::channel::Trust;
-use sealway::core::wire::{Frame, MultiAddr, Route};
-use sealway::portal::Inlet;
+use sealway::core::wire::{Frame, Route};
 use sealway::transport::memory::{Direction, LinkProfile, Network, Passage, Passing, Verdict};
-use sealway::{
-    Access, Count, Echo, Event, Exposure, Message, Node, Path, PathOptions, RequestError,
-};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::time::Instant;
-
-fn ms(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
+use sealway::{Access, Count, Echo, Exposure, Message, Node, RequestError};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 /// A bad link: a third lost, much of the rest twice or late.
 fn bad() -> LinkProfile {
@@ -184,132 +178,6 @@ async fn a_channel_under_byte_streams_delivers_in_order() {
     }
 }
 
-/// A portal over the simulated network: its clients and its target are real sockets.
-struct Portal {
-    network: Network,
-    server: Node,
-    client: Node,
-    inlet: Inlet,
-    target: TcpListener,
-}
-
-impl Portal {
-    async fn new(seed: u64) -> Self {
-        let network = Network::new(seed);
-        network.set_link(LinkProfile {
-            delay: ms(5),
-            ..LinkProfile::default()
-        });
-        Self::over(network).await
-    }
-
-    async fn over(network: Network) -> Self {
-        let server = server(&network).await;
-        let target = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = target.local_addr().expect("bound").to_string();
-        let everyone = Access::trust(Trust::Everyone);
-        server
-            .outlet(
-                "out",
-                &address,
-                Exposure::local().to_channels(everyone, "out"),
-            )
-            .expect("free");
-        let client = builder(&network).start();
-        let to: MultiAddr = "/ip4/10.0.0.1/tcp/1/secure/api/service/out"
-            .parse()
-            .expect("a multiaddr");
-        let expect = Trust::Identifier(identifier(&server));
-        let inlet = client
-            .inlet("127.0.0.1:0", &to, PathOptions::expect(expect))
-            .await
-            .expect("an inlet");
-        Self {
-            network,
-            server,
-            client,
-            inlet,
-            target,
-        }
-    }
-
-    /// One connection: `up` goes to the target, then `down` comes back. Says what each end saw.
-    async fn transfer(&self, up: &[u8], down: &[u8]) -> (Seen, Seen) {
-        let done = Mutex::new(None);
-        let served = async {
-            let (mut socket, _) = self.target.accept().await.expect("it listens");
-            let seen = read_to_end(&mut socket).await;
-            if seen.clean && socket.write_all(down).await.is_ok() {
-                let _ = socket.shutdown().await;
-            }
-            *done.lock().expect("no panic") = Some(seen);
-            // Kept open until the client has seen how it ends.
-            std::future::pending::<()>().await;
-        };
-        let asked = async {
-            let mut socket = TcpStream::connect(self.inlet.address())
-                .await
-                .expect("it listens");
-            let sent = socket.write_all(up).await.is_ok() && socket.shutdown().await.is_ok();
-            let mut seen = read_to_end(&mut socket).await;
-            seen.clean &= sent;
-            seen
-        };
-        let asked = tokio::time::timeout(Duration::from_secs(300), asked);
-        let seen = tokio::select! {
-            seen = asked => seen.expect("neither end nor reset in five minutes"),
-            () = served => unreachable!("it is kept open"),
-        };
-        let at_target = done.lock().expect("no panic").take();
-        (seen, at_target.unwrap_or_default())
-    }
-}
-
-/// What a socket's owner saw.
-#[derive(Debug, Default)]
-struct Seen {
-    bytes: Vec<u8>,
-    /// An orderly end.
-    clean: bool,
-}
-
-impl Seen {
-    /// Every byte is right, and an orderly end came only after the last.
-    fn is_true_to(&self, whole: &[u8]) -> bool {
-        whole.starts_with(&self.bytes) && (!self.clean || self.bytes.len() == whole.len())
-    }
-}
-
-async fn read_to_end(socket: &mut TcpStream) -> Seen {
-    let mut bytes = Vec::new();
-    let mut chunk = vec![0; 16 << 10];
-    loop {
-        match socket.read(&mut chunk).await {
-            Ok(0) => return Seen { bytes, clean: true },
-            Ok(read) => bytes.extend_from_slice(&chunk[..read]),
-            Err(error) => {
-                assert_eq!(error.kind(), ErrorKind::ConnectionReset);
-                return Seen {
-                    bytes,
-                    clean: false,
-                };
-            }
-        }
-    }
-}
-
-/// Loses the message number `countdown`, from 0, in one direction.
-fn lose_one(network: &Network, direction: Direction, countdown: &Arc<AtomicI64>) {
-    let countdown = Arc::clone(countdown);
-    network.set_tap(move |towards, _| {
-        if towards == direction && countdown.fetch_sub(1, Ordering::SeqCst) == 0 {
-            Verdict::Lose
-        } else {
-            Verdict::Pass
-        }
-    });
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_portal_that_loses_one_message_resets_and_never_ends_early() {
     let (mut lost, mut resets) = (0, 0);
@@ -428,98 +296,6 @@ async fn a_target_that_speaks_first_is_heard() {
             (&b"220 ready"[..], true)
         );
     }
-}
-
-async fn standing(inlet: &Inlet) -> Arc<Path> {
-    loop {
-        if let Some(path) = inlet.path() {
-            return path;
-        }
-        tokio::time::sleep(ms(10)).await;
-    }
-}
-
-async fn lost(events: &mut tokio::sync::broadcast::Receiver<Event>) -> String {
-    loop {
-        if let Event::Lost { why, .. } = events.recv().await.expect("events go on") {
-            return why;
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_path_is_rebuilt_after_a_partition() {
-    let portal = Portal::new(7).await;
-    let (client, target) = portal.transfer(b"before", b"answer").await;
-    assert!(client.clean && target.clean);
-    let mut events = portal.client.events();
-    // A stranger to the partition: open when it begins.
-    let mut open = TcpStream::connect(portal.inlet.address())
-        .await
-        .expect("it listens");
-    let (mut served, _) = portal.target.accept().await.expect("a connection");
-    served.write_all(b"first").await.expect("written");
-    open.read_exact(&mut [0; 5]).await.expect("it arrives");
-    // The peer has answered once: from now on silence means something.
-    tokio::time::sleep(Duration::from_secs(8)).await;
-
-    portal.network.partition();
-    let cut = Instant::now();
-    let why = tokio::time::timeout(Duration::from_secs(40), lost(&mut events))
-        .await
-        .expect("noticed");
-    assert_eq!(why, "the peer fell silent");
-    assert!(
-        cut.elapsed() < Duration::from_secs(30),
-        "{:?}",
-        cut.elapsed()
-    );
-    assert!(!read_to_end(&mut open).await.clean, "a reset, not an end");
-    tokio::time::sleep(Duration::from_secs(60)).await;
-    assert!(portal.inlet.path().is_none());
-
-    portal.network.heal();
-    let healed = Instant::now();
-    standing(&portal.inlet).await;
-    let (client, target) = portal.transfer(b"after", b"again").await;
-    assert!(client.clean && client.bytes == b"again" && target.bytes == b"after");
-    assert!(
-        healed.elapsed() < Duration::from_secs(30),
-        "{:?}",
-        healed.elapsed()
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_path_is_rebuilt_after_each_break_of_its_connection() {
-    let portal = Portal::new(8).await;
-    let mut events = portal.client.events();
-    for round in 0..20 {
-        portal.network.break_connections();
-        assert_eq!(lost(&mut events).await, "the connection under it is gone");
-        let (client, target) = portal.transfer(b"question", b"answer").await;
-        assert!(client.clean && target.clean, "round {round}");
-        assert_eq!(client.bytes, b"answer");
-    }
-    assert_eq!(portal.client.links().len(), 1);
-    assert_eq!(portal.server.links().len(), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_channel_whose_last_handshake_message_was_lost_is_rebuilt() {
-    let portal = Portal::new(9).await;
-    let mut events = portal.client.events();
-    // After the connection breaks: message 1, message 3, which is lost.
-    let countdown = Arc::new(AtomicI64::new(1));
-    lose_one(&portal.network, Direction::ToListener, &countdown);
-    portal.network.break_connections();
-    lost(&mut events).await;
-    standing(&portal.inlet).await;
-    let began = Instant::now();
-    assert_eq!(lost(&mut events).await, "the peer fell silent");
-    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
-    let (client, _) = portal.transfer(b"question", b"answer").await;
-    assert!(client.clean && client.bytes == b"answer");
 }
 
 /// A short life over a bad link, as the link saw it.

@@ -16,6 +16,10 @@ use sealway::{
 
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 
+pub(crate) fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
 pub(crate) fn route(addresses: &[&Address]) -> Route {
     addresses.iter().map(|address| (*address).clone()).collect()
 }
