@@ -7,6 +7,7 @@ use sealway_core::channel::Trust;
 use sealway_core::identity::Identifier;
 use sealway_core::wire::{Address, MultiAddr, Protocol, Route};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::channel::{Channel, ChannelOptions, CloseReason, OpenError};
 use crate::event::Event;
@@ -344,6 +345,8 @@ impl Node {
 
 /// After this time a path gets new keys: an implicit rekey never heals a stolen key (protocols.md section 5).
 const MAX_AGE: Duration = Duration::from_secs(3_600);
+/// If that fails, it is tried again after this time: the old path goes on meanwhile.
+const RENEW_AGAIN: Duration = Duration::from_secs(30);
 /// The first wait before a path is built again.
 const BACK_OFF_MIN: Duration = Duration::from_millis(100);
 /// The longest wait.
@@ -458,6 +461,8 @@ async fn keep(
     publish: watch::Sender<Option<Arc<Path>>>,
     what: String,
 ) {
+    let mut renew = Instant::now() + MAX_AGE;
+    let mut refusals = Refusals::default();
     loop {
         let Some(path) = publish.borrow().clone() else {
             return;
@@ -471,38 +476,69 @@ async fn keep(
                 if sealway_core::weaken::off(sealway_core::weaken::Check::Recovery) {
                     return std::future::pending().await;
                 }
-                let mut back_off = BackOff::new();
-                let rebuilt = loop {
-                    back_off.wait().await;
-                    match node.live_path(&to, &options).await {
-                        Ok(path) => break path,
-                        Err(error) => report(&node, &what, &error),
-                    }
-                };
+                let rebuilt = rebuild(&node, &to, &options, &what, &mut refusals).await;
                 publish.send_replace(Some(Arc::new(rebuilt)));
             }
             // A path without channels has no keys to renew.
-            () = tokio::time::sleep(MAX_AGE), if path.channel().is_some() => {
+            () = tokio::time::sleep_until(renew), if path.channel().is_some() => {
                 // The new one is built beside the old one: streams over that go on to their end.
                 match node.live_path(&to, &options).await {
                     Ok(fresh) => {
                         publish.send_replace(Some(Arc::new(fresh)));
                         path.retire(&node);
                     }
-                    Err(error) => report(&node, &what, &error),
+                    Err(error) => {
+                        refusals.report(&node, &what, &error);
+                        renew = Instant::now() + RENEW_AGAIN;
+                        continue;
+                    }
                 }
             }
+        }
+        renew = Instant::now() + MAX_AGE;
+        refusals = Refusals::default();
+    }
+}
+
+/// Builds a path for as long as it takes. Whatever answers, it is tried again: who stands in the way now may be gone the next
+/// time.
+async fn rebuild(
+    node: &Node,
+    to: &MultiAddr,
+    options: &PathOptions,
+    what: &str,
+    refusals: &mut Refusals,
+) -> Path {
+    let mut back_off = BackOff::new();
+    loop {
+        back_off.wait().await;
+        match node.live_path(to, options).await {
+            Ok(path) => return path,
+            Err(error) => refusals.report(node, what, &error),
         }
     }
 }
 
-fn report(node: &Node, what: &str, error: &PathError) {
-    if error.is_refusal() {
-        node.shared().emit(Event::Refused {
-            why: format!("{what}: {error}"),
-        });
-    } else {
-        tracing::debug!(what, %error, "not rebuilt yet");
+/// Tells of refusals, each once in a row: who stands in the way for an hour is met some seven hundred times.
+#[derive(Default)]
+pub(crate) struct Refusals {
+    told: Option<String>,
+}
+
+impl Refusals {
+    fn report(&mut self, node: &Node, what: &str, error: &PathError) {
+        if error.is_refusal() {
+            self.tell(node, format!("{what}: {error}"));
+        } else {
+            tracing::debug!(what, %error, "not rebuilt yet");
+        }
+    }
+
+    pub(crate) fn tell(&mut self, node: &Node, why: String) {
+        if self.told.as_ref() != Some(&why) {
+            self.told = Some(why.clone());
+            node.shared().emit(Event::Refused { why });
+        }
     }
 }
 

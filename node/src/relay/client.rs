@@ -19,7 +19,7 @@ use crate::event::Event;
 use crate::exposure::Exposure;
 use crate::message::Message;
 use crate::node::{Node, SendError, Shared, route_to};
-use crate::path::BackOff;
+use crate::path::{BackOff, Refusals};
 use crate::router::{Endpoint, Flushes, Hop, Router, Step, Target};
 use crate::transport::{Link, TransportError};
 
@@ -75,6 +75,19 @@ pub enum RegisterError {
     /// The relay has closed the channel.
     #[error("the relay refused: {0}")]
     Closed(CloseReason),
+}
+
+impl RegisterError {
+    /// Whether the relay, or we, refused: what a local operator must hear of.
+    fn is_refusal(&self) -> bool {
+        match self {
+            Self::Channel(error) => {
+                matches!(error, OpenError::Unexpected { .. } | OpenError::History(_))
+            }
+            Self::Refused(_) | Self::Closed(CloseReason::Refused) => true,
+            Self::Transport(_) | Self::Send(_) | Self::Unconfirmed | Self::Closed(_) => false,
+        }
+    }
 }
 
 /// A registration that stands.
@@ -186,14 +199,13 @@ async fn keep(
             return std::future::pending().await;
         }
         let mut back_off = BackOff::new();
+        let mut refusals = Refusals::default();
         standing = loop {
             back_off.wait().await;
             match register(&node, &relay, &options).await {
                 Ok(standing) => break standing,
-                Err(RegisterError::Channel(error @ OpenError::Unexpected { .. })) => {
-                    node.shared().emit(Event::Refused {
-                        why: format!("relay {relay}: {error}"),
-                    });
+                Err(error) if error.is_refusal() => {
+                    refusals.tell(&node, format!("relay {relay}: {error}"));
                 }
                 Err(error) => tracing::debug!(%relay, %error, "not registered yet"),
             }

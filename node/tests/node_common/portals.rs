@@ -10,17 +10,19 @@ use std::time::Duration;
 use sealway::core::channel::Trust;
 use sealway::core::wire::MultiAddr;
 use sealway::portal::Inlet;
+use sealway::transport::Listening;
 use sealway::transport::memory::{Direction, LinkProfile, Network, Verdict};
-use sealway::{Access, Event, Exposure, Node, Path, PathOptions};
+use sealway::{Access, Event, Exposure, Node, NodeBuilder, Path, PathOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::node_common::{builder, identifier, ms, server};
+use crate::node_common::{builder, identifier, ms, offer};
 
 /// A portal over the simulated network: its clients and its target are real sockets.
 pub(crate) struct Portal {
     pub(crate) network: Network,
     pub(crate) server: Node,
+    pub(crate) listening: Listening,
     pub(crate) client: Node,
     pub(crate) inlet: Inlet,
     pub(crate) target: TcpListener,
@@ -37,7 +39,15 @@ impl Portal {
     }
 
     pub(crate) async fn over(network: Network) -> Self {
-        let server = server(&network).await;
+        let server = builder(&network);
+        Self::to(server, network).await
+    }
+
+    /// A portal to the node of this builder.
+    pub(crate) async fn to(server: NodeBuilder, network: Network) -> Self {
+        let server = server.start();
+        offer(&server, Trust::Everyone);
+        let listening = server.listen("tcp:10.0.0.1:1").await.expect("free");
         let target = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = target.local_addr().expect("bound").to_string();
         let everyone = Access::trust(Trust::Everyone);
@@ -60,6 +70,7 @@ impl Portal {
         Self {
             network,
             server,
+            listening,
             client,
             inlet,
             target,
