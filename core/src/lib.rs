@@ -50,6 +50,8 @@
 //! Each uses only what stands below it; a test reads the `use` lines.
 //!
 //! ```text
+//!           ticket               how a party is invited, once
+//!             |
 //!  portal   relay   control      messages of the services, and their state
 //!       \     |     /
 //!        channel                 handshake with identities, live session, trust
@@ -82,6 +84,7 @@ pub mod identity;
 pub mod noise;
 pub mod portal;
 pub mod relay;
+pub mod ticket;
 #[cfg(sealway_weaken)]
 pub mod weaken;
 pub mod wire;

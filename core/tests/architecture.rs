@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Each room, and the rooms directly below it; what these may use, it may use too.
 const BELOW: &[(&str, &[&str])] = &[
+    ("ticket", &["relay"]),
     ("portal", &["channel"]),
     ("relay", &["channel"]),
     ("control", &["channel"]),

@@ -10,12 +10,14 @@ mod handshake;
 mod input;
 mod portal;
 mod relay;
+mod ticket;
 
 pub use channel::{channel, in_order};
 pub use decoders::*;
 pub use handshake::handshake;
 pub use portal::portal_pair;
 pub use relay::relay_table;
+pub use ticket::ticket;
 
 /// A target's name and what it does.
 pub type Target = (&'static str, fn(&[u8]));
@@ -42,6 +44,7 @@ pub const TARGETS: &[Target] = &[
     ("route_text", route_text),
     ("routing_message", routing_message),
     ("tcp_deframer", tcp_deframer),
+    ("ticket", ticket),
 ];
 
 #[cfg(test)]

@@ -70,6 +70,7 @@ mod in_order;
 pub mod message;
 mod party;
 mod session;
+mod suite;
 mod trust;
 
 pub use error::{ChannelError, Failed, HandshakeError, PartyError};
@@ -84,4 +85,5 @@ pub use session::{
     BACKWARD_WINDOW, EPOCH, FAR_TRIALS_PER_SECOND, FORWARD_WINDOW, LAST_NONCE, NONCE_LEN, Opener,
     RECORD_OVERHEAD, Sealer, Session,
 };
+pub use suite::Suite;
 pub use trust::Trust;

@@ -2,4 +2,5 @@
 
 mod portal;
 mod properties;
+mod tickets;
 mod vectors;
