@@ -125,7 +125,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Peer(PeerCommand),
     /// Show the processes that run on this home
-    Status,
+    Status(StatusArgs),
     /// Print the completion script for a shell
     Completions(CompletionsArgs),
 }
@@ -366,6 +366,17 @@ pub(crate) enum PeerCommand {
         /// The name it is shown by, or its identifier
         name: String,
     },
+}
+
+/// `sealway status`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Expiry is judged by the latest time that the home has seen, so that a clock set back revives nothing."
+)]
+pub(crate) struct StatusArgs {
+    /// The clock was ahead once and is right now: judge expiry by it again
+    #[arg(long)]
+    pub(crate) accept_clock: bool,
 }
 
 /// `sealway completions`.

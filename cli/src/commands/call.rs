@@ -9,7 +9,7 @@ use sealway_core::wire::{Route, bare};
 use serde_json::json;
 
 use super::party::{self, expected};
-use super::{hex, name_of, reach};
+use super::{clock, hex, name_of, reach};
 use crate::args::{CallArgs, Global};
 use crate::error::{CliError, Kind, Result};
 use crate::home;
@@ -28,7 +28,7 @@ pub(crate) async fn run(args: &CallArgs, global: &Global, output: Output) -> Res
     let node = party::start_node(&home, name.as_ref()).await?;
     let outcome = exchange(&node, &home, args).await;
     node.shutdown(CLOSE).await;
-    let reply = outcome?;
+    let reply = outcome.map_err(|error| clock::suspect(&home, error))?;
     print(&reply, args, output)
 }
 

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::oneshot;
 
+use super::clock;
 use super::name_of;
 use super::party::{self, Pins};
 use crate::args::values::Addr;
@@ -64,6 +65,7 @@ impl Daemon {
         let shutdown = Shutdown::new()
             .map_err(|error| CliError::failed(format!("cannot catch signals: {error}")))?;
         let home = home::open(global)?;
+        clock::warn(&home, output);
         let name = own.identity.as_deref().map(name_of).transpose()?;
         let node = party::start_node(&home, name.as_ref()).await?;
         let pins = Arc::new(Pins::load(&home)?);
@@ -118,6 +120,7 @@ impl Daemon {
     /// # Errors
     /// The failure.
     pub(super) async fn give_up(self, failure: CliError) -> Result<()> {
+        let failure = clock::suspect(&self.home, failure);
         // The failure says more than what went wrong at the end.
         let _ = self.end().await;
         Err(failure)
@@ -275,6 +278,11 @@ impl Handler {
         }
         match call.changed() {
             Some(Changed::Identities) => self.reload_identity().await,
+            Some(Changed::Clock) => match self.home.clock().accept_machine_time().await {
+                // What was signed in the future is signed anew.
+                Ok(_) => self.reload_identity().await,
+                Err(fault) => failed("the clock", &fault),
+            },
             Some(Changed::Peers) => match self.pins.reload(&self.home) {
                 Ok(()) => Answer::ok(""),
                 Err(fault) => failed("peers", &fault),

@@ -1,6 +1,7 @@
 //! One file per command.
 
 mod call;
+mod clock;
 mod completions;
 mod daemon;
 mod identity;
@@ -37,7 +38,7 @@ pub(crate) fn run(cli: Cli, output: Output) -> Result<()> {
         Command::Ping(args) => wait_for(ping::run(&args, &global, output)),
         Command::Identity(command) => identity::run(command, &global, output),
         Command::Peer(command) => peer::run(command, &global, output),
-        Command::Status => wait_for(status::run(&global, output)),
+        Command::Status(args) => wait_for(status::run(&args, &global, output)),
         Command::Completions(args) => completions::run(&args, output),
     }
 }

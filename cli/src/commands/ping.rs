@@ -10,7 +10,7 @@ use sealway_core::wire::{Address, MultiAddr, Protocol};
 use serde_json::{Value, json};
 
 use super::party::{self, expected};
-use super::{name_of, reach};
+use super::{clock, name_of, reach};
 use crate::args::{Global, PingArgs};
 use crate::error::{CliError, Kind, Result};
 use crate::home;
@@ -48,7 +48,7 @@ pub(crate) async fn run(args: &PingArgs, global: &Global, output: Output) -> Res
     let node = party::start_node(&home, name.as_ref()).await?;
     let outcome = measure_all(&node, &home, args, output).await;
     node.shutdown(CLOSE).await;
-    outcome
+    outcome.map_err(|error| clock::suspect(&home, error))
 }
 
 async fn measure_all(node: &Node, home: &Home, args: &PingArgs, output: Output) -> Result<()> {

@@ -5,17 +5,22 @@ use std::fmt::Write as _;
 use sealway::control::{ControlClient, Method};
 use serde_json::{Value, json};
 
-use crate::args::Global;
+use super::clock;
+use crate::args::{Global, StatusArgs};
 use crate::error::Result;
 use crate::home;
 use crate::output::Output;
 
-/// Asks every process of the home and prints what it says.
+/// Asks every process of the home and prints what it says; before that, accepts the machine's clock if told to.
 ///
 /// # Errors
 /// The home cannot be used.
-pub(crate) async fn run(global: &Global, output: Output) -> Result<()> {
+pub(crate) async fn run(args: &StatusArgs, global: &Global, output: Output) -> Result<()> {
     let home = home::open(global)?;
+    if args.accept_clock {
+        clock::accept(&home, output).await?;
+    }
+    clock::warn(&home, output);
     let mut processes = Vec::new();
     for mut client in ControlClient::all(&home).await {
         let pid = client.pid();
@@ -35,7 +40,10 @@ pub(crate) async fn run(global: &Global, output: Output) -> Result<()> {
     let human: Vec<String> = processes.iter().map(lines).collect();
     output.result(
         human.join("\n").trim_end(),
-        &json!({ "processes": processes }),
+        &json!({
+            "processes": processes,
+            "clock_behind_seconds": home.clock().behind_by(),
+        }),
     )
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be prepared fails")]
 
+mod clock;
 mod nodes;
 mod portals;
 #[path = "../support/mod.rs"]

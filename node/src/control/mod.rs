@@ -36,6 +36,8 @@ pub enum Changed {
     Identities,
     /// A peer or a pin was added or removed.
     Peers,
+    /// The machine's clock was accepted although it is behind: see [`crate::store::Clock::accept_machine_time`].
+    Clock,
 }
 
 impl Changed {
@@ -45,6 +47,7 @@ impl Changed {
         match self {
             Self::Identities => "/changed/identities",
             Self::Peers => "/changed/peers",
+            Self::Clock => "/changed/clock",
         }
     }
 }
@@ -64,7 +67,7 @@ impl Call {
     /// What the caller says it has changed, if that is what the call is.
     #[must_use]
     pub fn changed(&self) -> Option<Changed> {
-        [Changed::Identities, Changed::Peers]
+        [Changed::Identities, Changed::Peers, Changed::Clock]
             .into_iter()
             .find(|changed| self.is(Method::Post, changed.path()))
     }

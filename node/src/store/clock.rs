@@ -122,7 +122,8 @@ impl<'a> Clock<'a> {
 
     /// Forgets the highest time and goes on from the machine's clock, which it gives: for an operator
     /// who knows that the clock was ahead once, and that nothing expired is to be feared. Other
-    /// processes of the home remember the later time until they end.
+    /// processes of the home remember the later time, and store it again, until they end or do the same: tell them
+    /// ([`Changed::Clock`](crate::control::Changed::Clock)).
     pub fn accept_machine_time(&self) -> Pending<UnixSeconds, StoreFault> {
         let clock = self.store.shared_wall_clock();
         self.store.write(After::Nothing, move |transaction| {
