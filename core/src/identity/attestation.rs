@@ -24,6 +24,8 @@ pub enum PurposeKey {
     SecureChannel(DhPublic),
     /// A key that signs credentials.
     CredentialSigning(VerifyingKey),
+    /// The static X25519 key of hybrid channels: never the same key as that of the others.
+    HybridStatic(DhPublic),
 }
 
 /// An identity's signed word that a purpose key is its own.
@@ -32,7 +34,7 @@ pub enum PurposeKey {
 /// Attestation     = [data: bstr .cbor VersionedData, signature: Signature]
 /// AttestationData = [subject: bstr .size 32, subject_latest_change: bstr .size 32,
 ///                    key: PurposeKey, created_at: uint, expires_at: uint]
-/// PurposeKey      = [0, [bstr .size 32]] / [1, [PublicKey]]
+/// PurposeKey      = [0, [bstr .size 32]] / [1, [PublicKey]] / [3, [bstr .size 32]]
 /// ```
 ///
 /// Reading one verifies nothing; [`verify`](Self::verify) does, and only it yields the key. Cheap to
@@ -302,6 +304,9 @@ impl Data {
                 writer.array(2).unsigned(1).array(1);
                 codec::write_verifying_key(&mut writer, key);
             }
+            PurposeKey::HybridStatic(key) => {
+                writer.array(2).unsigned(3).array(1).bytes(&key.0);
+            }
         }
         writer
             .unsigned(self.created_at.0)
@@ -316,6 +321,7 @@ fn read_purpose_key(reader: &mut Reader<'_>) -> Result<PurposeKey, DecodeError> 
     let key = match variant.number {
         0 => PurposeKey::SecureChannel(DhPublic(reader.byte_array()?)),
         1 => PurposeKey::CredentialSigning(codec::read_verifying_key(reader)?),
+        3 => PurposeKey::HybridStatic(DhPublic(reader.byte_array()?)),
         value => {
             let what = "purpose key type";
             return Err(DecodeError::Unknown { what, value });
