@@ -11,6 +11,7 @@ use sealway_core::UnixSeconds;
 use sealway_core::channel::{Initiator, LocalParty, Responder, Trust};
 use sealway_core::crypto::{DhSecret, KeyType, SigningKey};
 use sealway_core::identity::{Attestation, Identity, PurposeKey};
+use sealway_core::wire::Address;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,13 +37,14 @@ fn handshakes(duration: Duration) -> io::Result<(f64, f64)> {
     let (one, other) = (party(&mut rng)?, party(&mut rng)?);
     let trusts_one = Trust::Identifier(*one.identifier());
     let trusts_other = Trust::Identifier(*other.identifier());
+    let api = Address::local("api");
     let primitives = Primitives::new()?;
     side_by_side(
         duration,
         || {
             batch(8, || {
-                let (message1, initiator) = Initiator::start(&one, &mut rng);
-                let responder = Responder::new(&other)
+                let (message1, initiator) = Initiator::start(&one, &api, &mut rng);
+                let responder = Responder::new(&other, &api)
                     .read_message1(&message1)
                     .map_err(failed)?;
                 let (message2, responder) = responder.write_message2(&mut rng).map_err(failed)?;

@@ -6,7 +6,7 @@
 //!
 //! ```
 //! use std::sync::Arc;
-//! use sealway_core::{Tick, UnixSeconds, channel::*, crypto::*, identity::*, wire::Frame};
+//! use sealway_core::{Tick, UnixSeconds, channel::*, crypto::*, identity::*, wire::{Address, Frame}};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let mut rng = getrandom::rand_core::UnwrapErr(getrandom::SysRng);
@@ -16,7 +16,7 @@
 //!     let signer = SigningKey::generate(KeyType::Ed25519, &mut rng);
 //!     let static_key = DhSecret::generate(&mut rng);
 //!     let identity = Identity::create(&signer, now);
-//!     let purpose = PurposeKey::SecureChannel(static_key.public());
+//!     let purpose = Suite::Hybrid.purpose(static_key.public());
 //!     let attestation = Attestation::issue(&signer, &identity, purpose, now)?;
 //!     Ok(Arc::new(LocalParty::new(&identity, &attestation, static_key, &[])?))
 //! };
@@ -27,8 +27,9 @@
 //! );
 //!
 //! // Three messages; how they get across is the caller's affair.
-//! let (message1, at_alice) = Initiator::start(&alice, &mut rng);
-//! let at_bob = Responder::new(&bob).read_message1(&message1)?;
+//! let listener = Address::local("sealway_xx1");
+//! let (message1, at_alice) = Initiator::start(&alice, &listener, &mut rng);
+//! let at_bob = Responder::new(&bob, &listener).read_message1(&message1)?;
 //! let (message2, at_bob) = at_bob.write_message2(&mut rng)?;
 //! let at_alice = at_alice.read_message2(&message2, now, &only_bob)?;
 //! let (message3, alice_established) = at_alice.write_message3()?;
@@ -56,7 +57,7 @@
 //!       \     |     /
 //!        channel                 handshake with identities, live session, trust
 //!         |    \
-//!         |    noise             XX on its own
+//!         |    noise             XX and XXhfs on their own
 //!         |     |
 //!      identity |                histories, attestations
 //!          \    |

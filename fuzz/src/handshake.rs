@@ -2,17 +2,17 @@
 //!
 //! Every handshake message any of them writes goes into a pool that the input can deliver, alter,
 //! splice, drop and reorder; beside the honest ends there are an initiator and a responder of an
-//! identity nobody trusts.
+//! identity nobody trusts. The honest ends speak one suite; the strangers may speak the other.
 
 use std::sync::{Arc, OnceLock};
 
 use sealway_core::channel::{
     AwaitMessage1, AwaitMessage2, AwaitMessage3, Established, Initiator, LocalParty, Responder,
-    Trust,
+    Suite, Trust,
 };
 use sealway_core::crypto::{DhSecret, KeyType, SigningKey};
-use sealway_core::identity::{Attestation, Identifier, Identity, PurposeKey};
-use sealway_core::wire::Frame;
+use sealway_core::identity::{Attestation, Identifier, Identity};
+use sealway_core::wire::{Address, Frame};
 use sealway_core::{Tick, UnixSeconds};
 
 use crate::input::{FixedRng, Input};
@@ -32,13 +32,13 @@ pub struct Party {
 }
 
 impl Party {
-    fn new(seed: u64) -> Self {
+    fn new(suite: Suite, seed: u64) -> Self {
         let rng = &mut FixedRng(seed);
         let now = UnixSeconds(NOW);
         let key = SigningKey::generate(KeyType::Ed25519, rng);
         let identity = Identity::create(&key, now);
         let secret = DhSecret::generate(rng);
-        let purpose = PurposeKey::SecureChannel(secret.public());
+        let purpose = suite.purpose(secret.public());
         let attestation = Attestation::issue(&key, &identity, purpose, now).expect("own key");
         let local = LocalParty::new(&identity, &attestation, secret, &[]).expect("it fits");
         Self {
@@ -55,18 +55,28 @@ struct Parties {
     mallory: Party,
 }
 
-fn parties() -> &'static Parties {
-    static PARTIES: OnceLock<Parties> = OnceLock::new();
-    PARTIES.get_or_init(|| Parties {
-        alice: Party::new(1),
-        bob: Party::new(2),
-        mallory: Party::new(3),
+/// The same three identities in either suite.
+fn parties(suite: Suite) -> &'static Parties {
+    static CLASSICAL: OnceLock<Parties> = OnceLock::new();
+    static HYBRID: OnceLock<Parties> = OnceLock::new();
+    let parties = match suite {
+        Suite::Classical => &CLASSICAL,
+        Suite::Hybrid => &HYBRID,
+    };
+    parties.get_or_init(|| Parties {
+        alice: Party::new(suite, 1),
+        bob: Party::new(suite, 2),
+        mallory: Party::new(suite, 3),
     })
+}
+
+fn listener() -> Address {
+    Address::local("sealway_xx1")
 }
 
 /// Alice, whose attestation is a seed.
 pub fn alice() -> &'static Party {
-    &parties().alice
+    &parties(Suite::Classical).alice
 }
 
 fn trust(only: Option<&Party>) -> Trust {
@@ -141,8 +151,18 @@ struct World {
 ///   one of them seals, the other opens; ends with different hashes cannot read each other;
 /// * a refused message changes nothing: the right one is accepted afterwards.
 pub fn handshake(data: &[u8]) {
+    run(Suite::Classical, data);
+}
+
+/// [`handshake`] in the hybrid suite. What an end of the one suite wrote opens nothing at an end of the
+/// other.
+pub fn hybrid_handshake(data: &[u8]) {
+    run(Suite::Hybrid, data);
+}
+
+fn run(suite: Suite, data: &[u8]) {
     let mut input = Input(data);
-    let mut world = World::new(u64::from(input.byte().unwrap_or(0)));
+    let mut world = World::new(suite, input.byte().unwrap_or(0));
     for _ in 0..MAX_STEPS {
         if world.step(&mut input).is_none() {
             break;
@@ -154,8 +174,14 @@ pub fn handshake(data: &[u8]) {
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
-        let all = parties();
+    /// Honest ends of one suite. An odd `seed` gives the strangers beside hybrid ones the classical
+    /// suite.
+    fn new(suite: Suite, seed: u8) -> Self {
+        let all = parties(suite);
+        let strangers = match suite {
+            Suite::Hybrid if seed % 2 == 0 => all,
+            _ => parties(Suite::Classical),
+        };
         let initiator = |party, only| InitiatorEnd {
             party,
             only,
@@ -164,24 +190,24 @@ impl World {
         let responder = |party: &'static Party, only| ResponderEnd {
             party,
             only,
-            state: ResponderState::Fresh(Responder::new(&party.local)),
+            state: ResponderState::Fresh(Responder::new(&party.local, &listener())),
         };
         Self {
             initiators: [
                 initiator(&all.alice, Some(&all.bob)),
                 initiator(&all.alice, Some(&all.bob)),
-                initiator(&all.mallory, None),
+                initiator(&strangers.mallory, None),
             ],
             responders: [
                 responder(&all.bob, Some(&all.alice)),
                 responder(&all.bob, Some(&all.alice)),
-                responder(&all.mallory, None),
+                responder(&strangers.mallory, None),
             ],
             pool: Vec::new(),
             written: Vec::new(),
             started: Default::default(),
             accepted: [None; 3],
-            rng: FixedRng(seed),
+            rng: FixedRng(seed.into()),
         }
     }
 
@@ -231,7 +257,7 @@ impl World {
     fn start(&mut self, index: usize) {
         let end = &mut self.initiators[index];
         if matches!(end.state, InitiatorState::Idle) {
-            let (message1, state) = Initiator::start(&end.party.local, &mut self.rng);
+            let (message1, state) = Initiator::start(&end.party.local, &listener(), &mut self.rng);
             end.state = InitiatorState::Waiting(state);
             self.started[index] = message1.clone();
             self.keep(message1, true);

@@ -502,7 +502,11 @@ async fn a_flood_of_handshakes_takes_a_bounded_place_and_leaves_room_for_others(
         } else {
             text(&format!("0#way-{n}=>0#me"))
         };
-        let (message1, _) = sealway::core::channel::Initiator::start(&party, &mut raw::rng());
+        let (message1, _) = sealway::core::channel::Initiator::start(
+            &party,
+            &Address::local("api"),
+            &mut raw::rng(),
+        );
         raw.send(&one("api"), &own, &message1).await;
         if n == 999 {
             let met = async {

@@ -12,6 +12,7 @@ use sealway_core::UnixSeconds;
 use sealway_core::channel::{Established, Initiator, LocalParty, Responder, Trust};
 use sealway_core::crypto::KeyType;
 use sealway_core::identity::Rotation;
+use sealway_core::wire::Address;
 use tempfile::{TempDir, tempdir};
 
 fn home(key_type: KeyType) -> (TempDir, Home) {
@@ -32,8 +33,9 @@ fn handshake(
     now: UnixSeconds,
 ) -> (Established, Established) {
     let mut rng = UnwrapErr(SysRng);
-    let (message1, initiator) = Initiator::start(a, &mut rng);
-    let responder = Responder::new(b).read_message1(&message1).unwrap();
+    let api = Address::local("api");
+    let (message1, initiator) = Initiator::start(a, &api, &mut rng);
+    let responder = Responder::new(b, &api).read_message1(&message1).unwrap();
     let (message2, responder) = responder.write_message2(&mut rng).unwrap();
     let initiator = initiator
         .read_message2(&message2, now, &Trust::Everyone)

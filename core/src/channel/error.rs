@@ -17,6 +17,20 @@ pub enum HandshakeError {
     /// The message does not belong to this handshake.
     #[error(transparent)]
     Noise(#[from] NoiseError),
+    /// Message 1 is of another suite than ours; nothing is negotiated.
+    #[error("message 1 is of suite {got:#06x}, not the hybrid 0x0001")]
+    WrongSuite {
+        /// What stands where the suite's number belongs.
+        got: u16,
+    },
+    /// Message 1 lacks a key or carries more than keys.
+    #[error("message 1 has {got} bytes, not {expected}")]
+    Message1Length {
+        /// Its length in bytes.
+        got: usize,
+        /// The suite's.
+        expected: usize,
+    },
     /// The payload is not an identity with its attestation and credentials.
     #[error("handshake payload: {0}")]
     Payload(#[from] DecodeError),
@@ -26,8 +40,9 @@ pub enum HandshakeError {
     /// The peer's attestation was refused.
     #[error("peer's attestation: {0}")]
     Attestation(#[from] AttestationError),
-    /// The attestation is of another key than the one the handshake used.
-    #[error("peer's attestation is of another key than the handshake's")]
+    /// The attestation is of another key than the one the handshake used, or for another purpose: a
+    /// classical attestation does not fit the hybrid suite, nor the other way round.
+    #[error("peer's attestation is not of the handshake's key in the handshake's suite")]
     WrongKey,
     /// The trust given does not admit the peer.
     #[error("{0} is not trusted")]
@@ -68,7 +83,7 @@ pub enum PartyError {
     /// The attestation is not of this identity under its latest change.
     #[error(transparent)]
     Attestation(#[from] AttestationError),
-    /// The attestation is of another key.
+    /// The attestation is of another key, or of one that is not for channels.
     #[error("attestation is of another key than the static key")]
     WrongKey,
     /// More credentials than a peer accepts.

@@ -1,4 +1,4 @@
-//! The handshake as typed states (reference, sections 4.2 and 4.3).
+//! The handshake as typed states (reference, sections 4.2 and 4.3), the same in both suites.
 //!
 //! ```text
 //! Initiator::start -> AwaitMessage2 -> SendMessage3 -> Established
@@ -11,11 +11,12 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::party::Peer;
-use super::{Failed, HandshakeError, LocalParty, Session, Trust};
+use super::{Failed, HandshakeError, LocalParty, Session, Suite, Trust};
 use crate::UnixSeconds;
-use crate::crypto::{CryptoRng, DhSecret};
+use crate::crypto::CryptoRng;
 use crate::identity::Identity;
-use crate::noise::{HandshakeState, NoiseError, Protocol, Role};
+use crate::noise::{Fresh, HandshakeState, NoiseError, Role};
+use crate::wire::Address;
 
 /// The side that opens the channel.
 #[derive(Debug)]
@@ -46,6 +47,8 @@ pub struct AwaitMessage3(State);
 /// An open channel.
 #[derive(Debug)]
 pub struct Established {
+    /// The suite of the handshake.
+    pub suite: Suite,
     /// The peer, with its verified history. Whether that history is older than one known before is
     /// for the caller to compare ([`Identity::compare`]): older or diverged ones must be refused.
     pub peer: Identity,
@@ -64,27 +67,34 @@ struct State {
 }
 
 impl Initiator {
-    /// Starts a handshake: message 1 (32 bytes), which goes to the peer's listener. `rng` yields the
-    /// ephemeral key.
-    pub fn start(party: &Arc<LocalParty>, rng: &mut impl CryptoRng) -> (Vec<u8>, AwaitMessage2) {
-        let mut state = State::new(party, Role::Initiator);
+    /// Starts a handshake in the party's suite: message 1 (32 bytes, hybrid 1,218), which goes to
+    /// `listener`, the last address of its route. The hybrid suite binds that address's value; the
+    /// reference's does not. `rng` yields the ephemeral keys.
+    pub fn start(
+        party: &Arc<LocalParty>,
+        listener: &Address,
+        rng: &mut impl CryptoRng,
+    ) -> (Vec<u8>, AwaitMessage2) {
+        let mut state = State::new(party, listener, Role::Initiator);
+        let fresh = state.noise.draw(rng);
         let message1 = state
             .noise
-            .write_message(&[], Some(DhSecret::generate(rng)))
-            .expect("message 1 is nothing but the ephemeral key");
-        (message1, AwaitMessage2(state))
+            .write_message(&[], fresh)
+            .expect("message 1 is nothing but ephemeral keys");
+        (party.suite().frame_message1(message1), AwaitMessage2(state))
     }
 }
 
 impl Responder {
-    /// A responder for one handshake.
+    /// A responder for one handshake in the party's suite at `listener`, the address that message 1
+    /// arrived at.
     #[must_use]
     #[expect(
         clippy::new_ret_no_self,
         reason = "the first state is what there is to make"
     )]
-    pub fn new(party: &Arc<LocalParty>) -> AwaitMessage1 {
-        AwaitMessage1(State::new(party, Role::Responder))
+    pub fn new(party: &Arc<LocalParty>, listener: &Address) -> AwaitMessage1 {
+        AwaitMessage1(State::new(party, listener, Role::Responder))
     }
 }
 
@@ -130,30 +140,33 @@ impl SendMessage3 {
     /// [`HandshakeError::Noise`]; none is known that gets past message 2.
     pub fn write_message3(self) -> Result<(Vec<u8>, Established), HandshakeError> {
         let mut state = self.state;
-        let message3 = state.noise.write_message(&state.party.payload, None)?;
-        Ok((message3, established(&state.noise, self.peer)?))
+        let message3 = (state.noise).write_message(&state.party.payload, Fresh::default())?;
+        let established = state.established(&state.noise, self.peer)?;
+        Ok((message3, established))
     }
 }
 
 impl AwaitMessage1 {
-    /// Reads message 1. Bytes behind its key are accepted and bound into the handshake, as the
-    /// reference does.
+    /// Reads message 1. In the classical suite bytes behind its key are accepted and bound into the
+    /// handshake, as the reference does; in the hybrid one its length is fixed.
     ///
     /// # Errors
-    /// [`HandshakeError::Noise`], with this state unchanged.
+    /// [`HandshakeError::Noise`], [`HandshakeError::WrongSuite`],
+    /// [`HandshakeError::Message1Length`], with this state unchanged.
     pub fn read_message1(mut self, message1: &[u8]) -> Result<SendMessage2, Failed<Self>> {
-        match self.0.noise.read_message(message1) {
+        let read = (self.0.party.suite())
+            .unframe_message1(message1)
+            .and_then(|message1| Ok(self.0.noise.read_message(message1)?));
+        match read {
             Ok(_) => Ok(SendMessage2(self.0)),
-            Err(error) => Err(Failed {
-                error: error.into(),
-                state: self,
-            }),
+            Err(error) => Err(Failed { state: self, error }),
         }
     }
 }
 
 impl SendMessage2 {
-    /// Writes message 2, which presents this side to whoever asked. `rng` yields the ephemeral key.
+    /// Writes message 2, which presents this side to whoever asked. `rng` yields the ephemeral key
+    /// and, in the hybrid suite, the encapsulated secret.
     ///
     /// # Errors
     /// [`NoiseError::LowOrderPoint`] if message 1 carried one.
@@ -161,8 +174,8 @@ impl SendMessage2 {
         mut self,
         rng: &mut impl CryptoRng,
     ) -> Result<(Vec<u8>, AwaitMessage3), HandshakeError> {
-        let e = DhSecret::generate(rng);
-        let message2 = self.0.noise.write_message(&self.0.party.payload, Some(e))?;
+        let fresh = self.0.noise.draw(rng);
+        let message2 = self.0.noise.write_message(&self.0.party.payload, fresh)?;
         Ok((message2, AwaitMessage3(self.0)))
     }
 }
@@ -181,16 +194,18 @@ impl AwaitMessage3 {
         let opened = self
             .0
             .read_peer(message3, now, trust)
-            .and_then(|(noise, peer)| Ok(established(&noise, peer)?));
+            .and_then(|(noise, peer)| Ok(self.0.established(&noise, peer)?));
         opened.map_err(|error| Failed { state: self, error })
     }
 }
 
 impl State {
-    fn new(party: &Arc<LocalParty>, role: Role) -> Self {
+    fn new(party: &Arc<LocalParty>, listener: &Address, role: Role) -> Self {
         let s = Arc::clone(&party.static_key);
+        let prologue = party.suite().prologue(listener);
+        let protocol = party.suite().protocol(&prologue);
         Self {
-            noise: Box::new(HandshakeState::new(&Protocol::OCKAM, role, s)),
+            noise: Box::new(HandshakeState::new(&protocol, role, s)),
             party: Arc::clone(party),
         }
     }
@@ -205,19 +220,20 @@ impl State {
         let mut noise = self.noise.clone();
         let payload = noise.read_message(message)?;
         let static_key = noise.remote_static().ok_or(NoiseError::OutOfTurn)?;
-        let peer = Peer::verify(&payload, static_key, now, trust)?;
+        let peer = Peer::verify(&payload, self.party.suite(), static_key, now, trust)?;
         Ok((noise, peer))
     }
-}
 
-fn established(noise: &HandshakeState, peer: Peer) -> Result<Established, NoiseError> {
-    let keys = noise.split()?;
-    Ok(Established {
-        peer: peer.identity,
-        peer_credentials: peer.credentials,
-        handshake_hash: keys.handshake_hash,
-        session: Session::new(&keys),
-    })
+    fn established(&self, noise: &HandshakeState, peer: Peer) -> Result<Established, NoiseError> {
+        let keys = noise.split()?;
+        Ok(Established {
+            suite: self.party.suite(),
+            peer: peer.identity,
+            peer_credentials: peer.credentials,
+            handshake_hash: keys.handshake_hash,
+            session: Session::new(&keys),
+        })
+    }
 }
 
 macro_rules! opaque_debug {

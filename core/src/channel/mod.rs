@@ -1,11 +1,11 @@
 //! Secure channels: mutual authentication and a record layer (reference, section 4).
 //!
-//! The handshake is Noise XX with the identities in its payloads; each of its states is a type that
-//! is consumed by value, so that a wrong order does not compile:
+//! The handshake is Noise XX or its hybrid XXhfs ([`Suite`]) with the identities in its payloads; each
+//! of its states is a type that is consumed by value, so that a wrong order does not compile:
 //!
 //! ```
 //! use std::sync::Arc;
-//! use sealway_core::{Tick, UnixSeconds, channel::*, crypto::*, identity::*, wire::Frame};
+//! use sealway_core::{Tick, UnixSeconds, channel::*, crypto::*, identity::*, wire::{Address, Frame}};
 //! # fn party(seed: u8) -> Arc<LocalParty> {
 //! #     let now = UnixSeconds(1_700_000_000);
 //! #     let signer = SigningKey::from_bytes(KeyType::Ed25519, &[seed; 32]).expect("a key");
@@ -19,8 +19,9 @@
 //! # let (alice, bob, now) = (party(1), party(3), UnixSeconds(1_700_000_000));
 //! # let trust_bob = Trust::Identifier(*bob.identifier());
 //! # let mut rng = getrandom::rand_core::UnwrapErr(getrandom::SysRng);
-//! let (message1, initiator) = Initiator::start(&alice, &mut rng);
-//! let responder = Responder::new(&bob).read_message1(&message1)?;
+//! let listener = Address::local("api");
+//! let (message1, initiator) = Initiator::start(&alice, &listener, &mut rng);
+//! let responder = Responder::new(&bob, &listener).read_message1(&message1)?;
 //! let (message2, responder) = responder.write_message2(&mut rng)?;
 //! let initiator = initiator.read_message2(&message2, now, &trust_bob)?;
 //! let (message3, at_alice) = initiator.write_message3()?;
@@ -85,5 +86,5 @@ pub use session::{
     BACKWARD_WINDOW, EPOCH, FAR_TRIALS_PER_SECOND, FORWARD_WINDOW, LAST_NONCE, NONCE_LEN, Opener,
     RECORD_OVERHEAD, Sealer, Session,
 };
-pub use suite::Suite;
+pub use suite::{Suite, UnknownSuite};
 pub use trust::Trust;

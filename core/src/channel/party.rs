@@ -4,31 +4,29 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::{HandshakeError, PartyError, Trust};
+use super::{HandshakeError, PartyError, Suite, Trust};
 use crate::UnixSeconds;
 use crate::crypto::{DhPublic, DhSecret};
-use crate::identity::{Attestation, Identifier, Identity, PurposeKey, UnverifiedIdentity};
-use crate::noise::MAX_MESSAGE;
+use crate::identity::{Attestation, Identifier, Identity, UnverifiedIdentity};
 use crate::wire::DecodeError;
 use crate::wire::cbor::{Reader, Writer};
 
 /// Most credentials that a peer may present. The reference presents one at most.
 pub const MAX_CREDENTIALS: usize = 8;
 
-/// Longest payload: message 2 adds two keys and two tags to it.
-const MAX_PAYLOAD: usize = MAX_MESSAGE - 32 - 48 - 16;
-
 /// This side of a handshake: its identity, its static key, what it presents. Shared by all
-/// handshakes of the identity.
+/// handshakes of the identity in one suite, which is that of the static key's purpose.
 pub struct LocalParty {
     identifier: Identifier,
+    suite: Suite,
     pub(super) static_key: Arc<DhSecret>,
     pub(super) payload: Vec<u8>,
 }
 
 impl LocalParty {
     /// Puts together what `identity` presents. `credentials` are encoded
-    /// `CredentialAndPurposeKey` items.
+    /// `CredentialAndPurposeKey` items. The purpose for which `attestation` names the static key
+    /// decides the [`Suite`].
     ///
     /// Signatures and expiry are not verified here: that is the peer's business, and the caller's
     /// when it renews the attestation.
@@ -42,7 +40,9 @@ impl LocalParty {
         credentials: &[Vec<u8>],
     ) -> Result<Self, PartyError> {
         attestation.check_subject(identity)?;
-        if *attestation.claimed_key() != PurposeKey::SecureChannel(static_key.public()) {
+        let claimed = attestation.claimed_key();
+        let suite = Suite::of(claimed).ok_or(PartyError::WrongKey)?;
+        if *claimed != suite.purpose(static_key.public()) {
             return Err(PartyError::WrongKey);
         }
         let got = credentials.len();
@@ -59,12 +59,13 @@ impl LocalParty {
             writer.encoded(credential);
         }
         let payload = writer.into_sink();
-        let (got, max) = (payload.len(), MAX_PAYLOAD);
+        let (got, max) = (payload.len(), suite.max_payload());
         if got > max {
             return Err(PartyError::TooLong { got, max });
         }
         Ok(Self {
             identifier: identity.identifier(),
+            suite,
             static_key: Arc::new(static_key),
             payload,
         })
@@ -75,11 +76,17 @@ impl LocalParty {
     pub const fn identifier(&self) -> &Identifier {
         &self.identifier
     }
+
+    /// The suite of all its handshakes.
+    #[must_use]
+    pub const fn suite(&self) -> Suite {
+        self.suite
+    }
 }
 
 impl fmt::Debug for LocalParty {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LocalParty({}, ..)", self.identifier)
+        write!(f, "LocalParty({}, {}, ..)", self.identifier, self.suite)
     }
 }
 
@@ -99,6 +106,7 @@ impl Peer {
     /// Trust comes before the signatures: a stranger costs no verification.
     pub(super) fn verify(
         payload: &[u8],
+        suite: Suite,
         static_key: &DhPublic,
         now: UnixSeconds,
         trust: &Trust,
@@ -113,7 +121,7 @@ impl Peer {
         }
         fields.expect(&mut reader, "purpose_key_attestation")?;
         let attestation = Attestation::read(&mut reader)?;
-        if *attestation.claimed_key() != PurposeKey::SecureChannel(*static_key) {
+        if *attestation.claimed_key() != suite.purpose(*static_key) {
             return Err(HandshakeError::WrongKey);
         }
         fields.expect(&mut reader, "credentials")?;

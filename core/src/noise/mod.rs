@@ -1,14 +1,17 @@
-//! The Noise Protocol Framework (revision 34): the XX pattern over X25519, AES-256-GCM, SHA-256.
+//! The Noise Protocol Framework (revision 34): the patterns XX and XXhfs over X25519, ML-KEM-768,
+//! AES-256-GCM, SHA-256.
 //!
 //! File names follow the specification's objects: [`SymmetricState`] mixes keys and hashes,
-//! [`HandshakeState`] walks the token table of the pattern. What the reference changes against plain
-//! Noise is data, not code: the protocol name, an empty prologue, and which of the two final keys
+//! [`HandshakeState`] walks the token table of its [`Pattern`]. What the reference changes against
+//! plain Noise is data, not code: the protocol name, an empty prologue, and which of the two final keys
 //! belongs to which direction ([`Protocol`]; reference, sections 4.1 and 4.2).
 
 mod handshake_state;
+mod pattern;
 mod symmetric_state;
 
-pub use handshake_state::{HandshakeState, Message, Role, Transport};
+pub use handshake_state::{Fresh, HandshakeState, Transport};
+pub use pattern::{Message, Pattern, Role};
 pub use symmetric_state::SymmetricState;
 pub(crate) use symmetric_state::nonce;
 
@@ -22,13 +25,15 @@ pub(crate) const DH_LEN: usize = 32;
 /// Length of an AEAD tag in bytes.
 pub(crate) const TAG_LEN: usize = 16;
 
-/// What tells one use of the XX machinery from another.
+/// What tells one use of the machinery from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Protocol {
+pub struct Protocol<'p> {
     /// The protocol name, which starts `h` and `ck`.
-    pub name: &'static str,
+    pub name: &'p str,
+    /// The messages and what they carry.
+    pub pattern: Pattern,
     /// The prologue both sides must agree on.
-    pub prologue: &'static [u8],
+    pub prologue: &'p [u8],
     /// Which final key belongs to which direction.
     pub keys: KeyOrder,
 }
@@ -42,14 +47,27 @@ pub enum KeyOrder {
     ResponderFirst,
 }
 
-impl Protocol {
+impl<'p> Protocol<'p> {
     /// The reference's default suite, the only one its orchestrator and its Elixir nodes speak
     /// (reference, section 4.1).
     pub const OCKAM: Self = Self {
         name: "OCKAM_XX_25519_AES256_GCM_SHA256",
+        pattern: Pattern::Xx,
         prologue: b"",
         keys: KeyOrder::ResponderFirst,
     };
+
+    /// The hybrid suite, whose `prologue` binds the suite and the listener (docs/wire.md, "Hybrid
+    /// handshake").
+    #[must_use]
+    pub const fn hybrid(prologue: &'p [u8]) -> Self {
+        Self {
+            name: "Sealway_XXhfs_25519+MLKEM768_AESGCM_SHA256",
+            pattern: Pattern::XxHfs,
+            prologue,
+            keys: KeyOrder::InitiatorFirst,
+        }
+    }
 }
 
 /// Why a handshake message could not be written or read. No state changes on an error.
@@ -74,6 +92,9 @@ pub enum NoiseError {
     /// A key agreement gave zero: the peer's public key is a low-order point.
     #[error("peer's public key is a low-order point")]
     LowOrderPoint,
+    /// The peer's encapsulation key has a coefficient that is not below the modulus.
+    #[error("peer's encapsulation key is not reduced modulo 3329")]
+    InvalidEncapsulationKey,
     /// The pattern has no such message at this point, or it is the other side's turn.
     #[error("handshake message out of turn")]
     OutOfTurn,

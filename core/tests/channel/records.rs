@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use sealway_core::Tick;
 use sealway_core::channel::{
-    ChannelError, FAR_TRIALS_PER_SECOND, FORWARD_WINDOW, Opener, RECORD_OVERHEAD, Sealer,
+    ChannelError, FAR_TRIALS_PER_SECOND, FORWARD_WINDOW, Opener, RECORD_OVERHEAD, Sealer, Suite,
 };
 use sealway_core::wire::Frame;
 
@@ -46,7 +46,10 @@ fn forged(nonce: u64) -> Frame {
 
 #[test]
 fn both_directions_carry_messages_and_neither_accepts_its_own() {
-    let (at_alice, at_bob) = connect(&Holder::new(1), &Holder::new(2));
+    let (at_alice, at_bob) = connect(
+        &Holder::new(Suite::Hybrid, 1),
+        &Holder::new(Suite::Hybrid, 2),
+    );
     let (mut alice_seals, mut alice_opens) = at_alice.session.split();
     let (mut bob_seals, mut bob_opens) = at_bob.session.split();
     for nonce in 0..100 {

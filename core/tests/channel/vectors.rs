@@ -10,7 +10,7 @@ use sealway_core::wire::{Address, AddressType, Frame, Route};
 use sealway_core::{Tick, UnixSeconds};
 use serde_json::Value;
 
-use crate::support::{Fixed, NOW};
+use crate::support::{Fixed, NOW, api};
 
 fn load(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
@@ -45,9 +45,11 @@ fn typed_handshake_reproduces_the_reference_bytes() {
     let bob = party(&vector, "responder", "message2_payload_parts");
     let rng = |role: &str| Fixed(key(&vector[role]["ephemeral_secret"]));
 
-    let (message1, initiator) = Initiator::start(&alice, &mut rng("initiator"));
+    let (message1, initiator) = Initiator::start(&alice, &api(), &mut rng("initiator"));
     assert_eq!(message1, bytes(&vector["message1"]));
-    let responder = Responder::new(&bob).read_message1(&message1).unwrap();
+    let responder = Responder::new(&bob, &api())
+        .read_message1(&message1)
+        .unwrap();
     let (message2, responder) = responder.write_message2(&mut rng("responder")).unwrap();
     assert_eq!(message2, bytes(&vector["message2"]));
     let trust = Trust::Identifier(*bob.identifier());

@@ -101,7 +101,7 @@ impl Channel {
     /// Opens a channel to the reference's listener `api`.
     fn open(port: &str, party: &Arc<LocalParty>, trust: &Trust) -> Result<Self, CellError> {
         let mut wire = Wire::dial(port)?;
-        let (message1, waiting) = Initiator::start(party, &mut rng());
+        let (message1, waiting) = Initiator::start(party, &Address::local("api"), &mut rng());
         let (api, decryptor) = (route(&["api"]), route(&["decryptor"]));
         wire.send(&api, &decryptor, Frame::from_slice(&message1))?;
         let answer = wire.receive()?;
@@ -125,7 +125,8 @@ impl Channel {
         let mut wire = Wire::new(listener.accept()?.0)?;
         let first = wire.receive()?;
         assert_eq!(first.onward, route(&["api"]));
-        let responder = Responder::new(party).read_message1(first.payload.as_slice())?;
+        let responder = Responder::new(party, &Address::local("api"))
+            .read_message1(first.payload.as_slice())?;
         let (message2, waiting) = responder.write_message2(&mut rng())?;
         let decryptor = route(&["decryptor"]);
         wire.send(

@@ -170,7 +170,9 @@ impl Node {
         let shared = self.shared();
         let party = shared.party().ok_or(OpenError::NoIdentity)?;
         let route = self.resolved(route.into()).await?;
-        let (message1, state) = Initiator::start(&party, &mut crate::keys_rng());
+        // A route of no address is refused when message 1 is sent.
+        let listener = route.last().cloned().unwrap_or_else(|| Address::local(""));
+        let (message1, state) = Initiator::start(&party, &listener, &mut crate::keys_rng());
         let (done, outcome) = oneshot::channel();
         let last = Arc::new(Mutex::new(None));
         let awaiting = Awaiting2 {

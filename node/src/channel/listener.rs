@@ -58,7 +58,7 @@ struct HalfOpen {
 }
 
 struct ListenerHop {
-    address: String,
+    address: Address,
     options: ListenerOptions,
     node: Weak<Shared>,
     half_open: Arc<Mutex<HashMap<Address, HalfOpen>>>,
@@ -86,7 +86,7 @@ impl Node {
         let address = address.into();
         let half_open: Arc<Mutex<HashMap<Address, HalfOpen>>> = Arc::default();
         let hop = ListenerHop {
-            address: String::from_utf8_lossy(address.value()).into_owned(),
+            address: address.clone(),
             options,
             node: Arc::downgrade(self.shared()),
             half_open: Arc::clone(&half_open),
@@ -128,7 +128,8 @@ impl Hop for ListenerHop {
             Ok(room) => room,
             Err(_) => return Step::Refused(Count::HandshakesRefused),
         };
-        let Some((message2, state)) = respond(&party, message.payload.as_slice()) else {
+        let message1 = message.payload.as_slice();
+        let Some((message2, state)) = respond(&party, &self.address, message1) else {
             return Step::Refused(Count::HandshakesRefused);
         };
         let decryptor = node.fresh_address();
@@ -136,7 +137,7 @@ impl Hop for ListenerHop {
             state,
             return_route: message.return_route.clone(),
             options: self.options.clone(),
-            resource: self.address.clone(),
+            resource: String::from_utf8_lossy(self.address.value()).into_owned(),
             half_open: Arc::clone(&self.half_open),
         };
         let hop = DecryptorHop {
@@ -162,8 +163,14 @@ impl Hop for ListenerHop {
 }
 
 /// Reads message 1 and writes message 2; `None` if it is none.
-fn respond(party: &Arc<LocalParty>, message1: &[u8]) -> Option<(Vec<u8>, AwaitMessage3)> {
-    let responder = Responder::new(party).read_message1(message1).ok()?;
+fn respond(
+    party: &Arc<LocalParty>,
+    listener: &Address,
+    message1: &[u8],
+) -> Option<(Vec<u8>, AwaitMessage3)> {
+    let responder = Responder::new(party, listener)
+        .read_message1(message1)
+        .ok()?;
     responder.write_message2(&mut crate::keys_rng()).ok()
 }
 

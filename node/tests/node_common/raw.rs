@@ -105,7 +105,7 @@ impl Raw {
         listener: &str,
         own: &str,
     ) -> AwaitMessage2 {
-        let (message1, state) = Initiator::start(party, &mut rng());
+        let (message1, state) = Initiator::start(party, &Address::local(listener), &mut rng());
         self.send(&one(listener), &one(own), &message1).await;
         state
     }
