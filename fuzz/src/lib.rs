@@ -14,7 +14,7 @@ mod ticket;
 
 pub use channel::{channel, in_order};
 pub use decoders::*;
-pub use handshake::handshake;
+pub use handshake::{handshake, hybrid_handshake};
 pub use portal::portal_pair;
 pub use relay::relay_table;
 pub use ticket::ticket;
@@ -33,6 +33,7 @@ pub const TARGETS: &[Target] = &[
     ("channel", channel),
     ("channel_plaintext", channel_plaintext),
     ("handshake", handshake),
+    ("hybrid_handshake", hybrid_handshake),
     ("in_order", in_order),
     ("legacy_message", legacy_message),
     ("multiaddr_binary", multiaddr_binary),
