@@ -9,6 +9,7 @@ mod backup;
 mod channel_keys;
 mod clock;
 mod control_sockets;
+mod exposures;
 mod fault;
 mod histories;
 mod identities;
@@ -21,6 +22,7 @@ mod writer;
 pub use backup::{BACKUP_PREFIX, Backup, BackupError};
 pub use channel_keys::{ChannelKey, ChannelKeys};
 pub use clock::Clock;
+pub use exposures::{Exposed, ExposureError, Exposures, Issued};
 pub use fault::StoreFault;
 pub use histories::{Histories, HistoryError};
 pub use identities::{Identities, IdentityStoreError, StoredIdentity};
@@ -93,6 +95,12 @@ impl Store {
     #[must_use]
     pub const fn peers(&self) -> Peers<'_> {
         Peers::new(self)
+    }
+
+    /// What is exposed by tickets, and who has redeemed them.
+    #[must_use]
+    pub const fn exposures(&self) -> Exposures<'_> {
+        Exposures::new(self)
     }
 
     /// What is known of the histories of others.

@@ -196,8 +196,7 @@ impl<'a> Peers<'a> {
             }));
         }
         self.store.write(After::Nothing, move |transaction| {
-            insert_peer(transaction, &peer, pin.added)?;
-            Ok(insert_pin(transaction, &peer, &pin)?)
+            Ok(insert(transaction, &peer, &pin)?)
         })
     }
 
@@ -217,11 +216,7 @@ impl<'a> Peers<'a> {
                     resource.as_str(),
                 ),
             )?;
-            transaction.execute(
-                "DELETE FROM peers WHERE identifier = ?1 AND name IS NULL
-                 AND NOT EXISTS (SELECT 1 FROM pins WHERE peer = identifier)",
-                [peer.as_bytes()],
-            )?;
+            sweep(transaction)?;
             Ok(removed > 0)
         })
     }
@@ -300,6 +295,63 @@ impl<'a> Peers<'a> {
         let rows = statement.query_map([direction_to_column(direction)], |row| row.get(0))?;
         rows.map(|row| Ok(Identifier::from_bytes(row?))).collect()
     }
+}
+
+/// Enters a pin, and its peer if it is new. One that is there already stays as it was.
+pub(super) fn insert(
+    transaction: &Connection,
+    peer: &Identifier,
+    pin: &Pin,
+) -> Result<(), StoreFault> {
+    insert_peer(transaction, peer, pin.added)?;
+    insert_pin(transaction, peer, pin)
+}
+
+/// Whether there is a pin for this peer, direction and resource, whatever its origin.
+pub(super) fn holds(
+    connection: &Connection,
+    peer: &Identifier,
+    pin: &Pin,
+) -> Result<bool, StoreFault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT 1 FROM pins WHERE peer = ?1 AND direction = ?2 AND resource = ?3",
+    )?;
+    Ok(statement.exists((
+        peer.as_bytes(),
+        direction_to_column(pin.direction),
+        pin.resource.as_str(),
+    ))?)
+}
+
+/// Takes back the inbound pins for `resource` that tickets have made; gives whose they were.
+pub(super) fn unpin_redeemers(
+    transaction: &Connection,
+    resource: &str,
+) -> Result<Vec<Identifier>, StoreFault> {
+    let mut statement = transaction.prepare_cached(
+        "DELETE FROM pins WHERE direction = ?1 AND resource = ?2 AND origin = ?3 RETURNING peer",
+    )?;
+    let of_tickets = (
+        direction_to_column(Direction::Inbound),
+        resource,
+        origin_to_column(PinOrigin::Ticket),
+    );
+    let rows = statement.query_map(of_tickets, |row| row.get(0))?;
+    let unpinned = rows
+        .map(|row| Ok(Identifier::from_bytes(row?)))
+        .collect::<Result<_, StoreFault>>()?;
+    sweep(transaction)?;
+    Ok(unpinned)
+}
+
+/// Forgets the peers that have neither a name nor a pin.
+fn sweep(transaction: &Connection) -> Result<(), StoreFault> {
+    transaction.execute(
+        "DELETE FROM peers WHERE name IS NULL
+         AND NOT EXISTS (SELECT 1 FROM pins WHERE peer = identifier)",
+        [],
+    )?;
+    Ok(())
 }
 
 fn add(

@@ -7,7 +7,7 @@ pub(crate) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"SLWY");
 
 /// The migrations; number `n` (from 1) leads from version `n - 1` to version `n`. Never edit one that
 /// was released: add the next.
-const MIGRATIONS: &[&str] = &[VERSION_1];
+const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2];
 
 /// The version that this program reads and writes.
 #[expect(
@@ -88,6 +88,33 @@ CREATE TABLE control_sockets (
 ) STRICT;
 ";
 
+/// Exposures, and the tickets that lead to them.
+const VERSION_2: &str = "
+-- What is offered to whoever redeems a ticket. `listen` is the address that is kept for it.
+CREATE TABLE exposures (
+    resource TEXT PRIMARY KEY,
+    target   TEXT NOT NULL,
+    listen   TEXT,
+    created  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Tickets, by the hash of their secret: this file redeems none.
+CREATE TABLE tickets (
+    secret   BLOB PRIMARY KEY CHECK (length(secret) = 32),
+    resource TEXT NOT NULL REFERENCES exposures (resource) ON DELETE CASCADE,
+    uses     INTEGER NOT NULL CHECK (uses > 0),
+    expires  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tickets_by_resource ON tickets (resource, expires);
+
+CREATE TABLE redemptions (
+    ticket   BLOB NOT NULL REFERENCES tickets (secret) ON DELETE CASCADE,
+    peer     BLOB NOT NULL CHECK (length(peer) = 32),
+    redeemed INTEGER NOT NULL,
+    PRIMARY KEY (ticket, peer)
+) STRICT, WITHOUT ROWID;
+";
+
 /// What a state file turned out to be, before anything was changed in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
@@ -154,6 +181,21 @@ mod tests {
             .execute_batch("CREATE TABLE bookmarks (url TEXT)")
             .unwrap();
         assert_eq!(inspect(&connection).unwrap(), Found::Foreign);
+    }
+
+    #[test]
+    fn what_an_older_version_holds_is_kept() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(VERSION_1).unwrap();
+        let peer = "INSERT INTO peers (identifier, added) VALUES (zeroblob(32), 7)";
+        connection.execute(peer, []).unwrap();
+        connection.pragma_update(None, "user_version", 1).unwrap();
+        migrate(&mut connection).unwrap();
+        assert_eq!(inspect(&connection).unwrap(), Found::Version(LATEST));
+        let added = connection.query_row("SELECT added FROM peers", [], |row| row.get(0));
+        assert_eq!(added, Ok(7));
+        let ticket = "SELECT count(*) FROM tickets";
+        assert_eq!(connection.query_row(ticket, [], |row| row.get(0)), Ok(0));
     }
 
     #[test]
