@@ -1,16 +1,18 @@
 //! A whole handshake in this process, both sides, identities and attestations verified, against the sum of the
 //! primitives that nobody can leave out, from aws-lc-rs: 2 ephemeral X25519 keys, 6 agreements (ee, es, se on each
-//! side), 4 Ed25519 verifications (one change and one attestation on each side).
+//! side), 4 Ed25519 verifications (one change and one attestation on each side). The hybrid one adds an ML-KEM-768 key
+//! pair, an encapsulation and a decapsulation.
 
 use crate::report::Report;
 use crate::timing::{alone, batch, side_by_side};
 use aws_lc_rs::agreement::{self, PrivateKey, X25519};
+use aws_lc_rs::kem;
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use getrandom::rand_core::{CryptoRng, UnwrapErr};
 use sealway_core::UnixSeconds;
-use sealway_core::channel::{Initiator, LocalParty, Responder, Trust};
+use sealway_core::channel::{Initiator, LocalParty, Responder, Suite, Trust};
 use sealway_core::crypto::{DhSecret, KeyType, SigningKey};
-use sealway_core::identity::{Attestation, Identity, PurposeKey};
+use sealway_core::identity::{Attestation, Identity};
 use sealway_core::wire::Address;
 use std::io;
 use std::sync::Arc;
@@ -20,31 +22,39 @@ const NOW: UnixSeconds = UnixSeconds(1_700_000_000);
 
 /// Handshakes, for `duration`.
 pub(crate) fn measure(report: &mut Report, duration: Duration) {
-    match handshakes(duration) {
-        Ok((ours, bare)) => report.add("handshake/both_sides", "us", ours * 1e6, Some(bare * 1e6)),
-        Err(error) => report.failed("handshake/both_sides", &error),
+    for suite in Suite::ALL {
+        let name = match suite {
+            Suite::Classical => "handshake/both_sides",
+            Suite::Hybrid => "handshake/hybrid_both_sides",
+        };
+        match handshakes(suite, duration) {
+            Ok((ours, bare)) => report.add(name, "us", ours * 1e6, Some(bare * 1e6)),
+            Err(error) => report.failed(name, &error),
+        }
     }
 }
 
-/// Seconds that the primitives of one handshake take, measured for `duration`.
+/// Seconds that the primitives of one classical handshake take, measured for `duration`.
 pub(crate) fn bare_seconds(duration: Duration) -> io::Result<f64> {
     let primitives = Primitives::new()?;
-    alone(duration, || batch(8, || primitives.of_one_handshake()))
+    alone(duration, || {
+        batch(8, || primitives.of_one_handshake(Suite::Classical))
+    })
 }
 
-fn handshakes(duration: Duration) -> io::Result<(f64, f64)> {
+fn handshakes(suite: Suite, duration: Duration) -> io::Result<(f64, f64)> {
     let mut rng = UnwrapErr(getrandom::SysRng);
-    let (one, other) = (party(&mut rng)?, party(&mut rng)?);
+    let (one, other) = (party(suite, &mut rng)?, party(suite, &mut rng)?);
     let trusts_one = Trust::Identifier(*one.identifier());
     let trusts_other = Trust::Identifier(*other.identifier());
-    let api = Address::local("api");
+    let listener = Address::local("sealway_xx1");
     let primitives = Primitives::new()?;
     side_by_side(
         duration,
         || {
             batch(8, || {
-                let (message1, initiator) = Initiator::start(&one, &api, &mut rng);
-                let responder = Responder::new(&other, &api)
+                let (message1, initiator) = Initiator::start(&one, &listener, &mut rng);
+                let responder = Responder::new(&other, &listener)
                     .read_message1(&message1)
                     .map_err(failed)?;
                 let (message2, responder) = responder.write_message2(&mut rng).map_err(failed)?;
@@ -61,22 +71,17 @@ fn handshakes(duration: Duration) -> io::Result<(f64, f64)> {
                 }
             })
         },
-        || batch(8, || primitives.of_one_handshake()),
+        || batch(8, || primitives.of_one_handshake(suite)),
     )
 }
 
 /// A new identity with its attested static key.
-fn party(rng: &mut impl CryptoRng) -> io::Result<Arc<LocalParty>> {
+fn party(suite: Suite, rng: &mut impl CryptoRng) -> io::Result<Arc<LocalParty>> {
     let key = SigningKey::generate(KeyType::Ed25519, rng);
     let identity = Identity::create(&key, NOW);
     let static_key = DhSecret::generate(rng);
-    let attestation = Attestation::issue(
-        &key,
-        &identity,
-        PurposeKey::SecureChannel(static_key.public()),
-        NOW,
-    )
-    .map_err(failed)?;
+    let attestation = Attestation::issue(&key, &identity, suite.purpose(static_key.public()), NOW)
+        .map_err(failed)?;
     LocalParty::new(&identity, &attestation, static_key, &[])
         .map(Arc::new)
         .map_err(failed)
@@ -109,7 +114,15 @@ impl Primitives {
         })
     }
 
-    fn of_one_handshake(&self) -> io::Result<()> {
+    fn of_one_handshake(&self, suite: Suite) -> io::Result<()> {
+        if suite == Suite::Hybrid {
+            let key =
+                kem::DecapsulationKey::generate(&kem::ML_KEM_768).map_err(io::Error::other)?;
+            let public = key.encapsulation_key().map_err(io::Error::other)?;
+            let (ciphertext, _) = public.encapsulate().map_err(io::Error::other)?;
+            let shared = key.decapsulate(ciphertext).map_err(io::Error::other)?;
+            std::hint::black_box(shared.as_ref());
+        }
         for _ in 0..2 {
             let key = PrivateKey::generate(&X25519).map_err(io::Error::other)?;
             std::hint::black_box(key.compute_public_key().map_err(io::Error::other)?);
