@@ -44,6 +44,7 @@ counters! {
     OversizedFrame "oversized_frame" "Connections that announced a frame above 16 MiB, and messages that would need one.",
     ChannelsOpened "channels_opened" "Secure channels that completed their handshake.",
     ChannelsClosed "channels_closed" "Secure channels that ended.",
+    ChannelsEvicted "channels_evicted" "Secure channels ended because there were too many, and most from where they came from.",
     ChannelsLost "channels_lost" "Secure channels given up because the other end fell silent.",
     HandshakesRefused "handshakes_refused" "Handshake messages that failed verification.",
     HandshakesExpired "handshakes_expired" "Handshakes that were not finished in time.",

@@ -83,6 +83,7 @@ pub mod relay;
 mod room;
 mod router;
 mod services;
+mod shares;
 pub mod store;
 pub mod transport;
 #[cfg(sealway_weaken)]

@@ -22,6 +22,7 @@ use crate::exposure::Exposure;
 use crate::message::Message;
 use crate::relay::RelayTable;
 use crate::router::{Endpoint, Flushes, Hop, Router, Target, Undelivered};
+use crate::shares::Shares;
 use crate::transport::tcp::Tcp;
 use crate::transport::unix::Unix;
 use crate::transport::{self, Egress, Ingress, Link, Listening, STALL, Transport, TransportError};
@@ -65,6 +66,8 @@ pub(crate) struct Shared {
     transports: Vec<Arc<dyn Transport>>,
     links: Mutex<HashMap<Address, Link>>,
     pub(crate) channels: Mutex<HashMap<Address, Arc<ChannelShared>>>,
+    /// The channels that others opened, by where they came from.
+    pub(crate) accepted: Mutex<Shares>,
     party: RwLock<Option<Arc<LocalParty>>>,
     events: broadcast::Sender<Event>,
     relay: OnceLock<Arc<RelayTable>>,
@@ -87,6 +90,7 @@ pub struct NodeBuilder {
     transports: Vec<Arc<dyn Transport>>,
     histories: Histories,
     max_connections: usize,
+    max_channels: usize,
     clock: Arc<WallClock>,
 }
 
@@ -95,6 +99,8 @@ type WallClock = dyn Fn() -> UnixSeconds + Send + Sync;
 
 /// Connections that a node accepts at the most, unless told otherwise.
 const MAX_CONNECTIONS: usize = 16_384;
+/// Secure channels that a node accepts at the most, unless told otherwise: each some 2 KiB.
+const MAX_CHANNELS: usize = 16_384;
 /// Answers that wait for room at a time: 256, each as large as what it answers, which fitted a mailbox.
 const WAITING_ANSWERS: usize = 256;
 /// Events that a slow listener may be behind: 256, some 64 KiB; older ones are lost to it.
@@ -144,6 +150,15 @@ impl NodeBuilder {
         self
     }
 
+    /// The most secure channels accepted at a time. Beyond, one of the source that has the most makes room for a newcomer of
+    /// another: a host, in it a connection,
+    /// behind that a hop of the return route. One identity gets a quarter of them.
+    #[must_use]
+    pub fn max_channels(mut self, channels: usize) -> Self {
+        self.max_channels = channels;
+        self
+    }
+
     /// Starts the node on the present tokio runtime. Nothing is reachable yet.
     #[must_use]
     pub fn start(self) -> Node {
@@ -156,6 +171,7 @@ impl NodeBuilder {
             transports,
             links: Mutex::default(),
             channels: Mutex::default(),
+            accepted: Mutex::new(Shares::new(self.max_channels)),
             party: RwLock::new(self.party),
             events: broadcast::Sender::new(EVENTS),
             relay: OnceLock::new(),
@@ -183,6 +199,7 @@ impl Node {
             transports: Vec::new(),
             histories: Histories::default(),
             max_connections: MAX_CONNECTIONS,
+            max_channels: MAX_CHANNELS,
             clock: Arc::new(unix_now),
         }
     }
@@ -494,6 +511,13 @@ impl Shared {
         if self.is_down() {
             self.link_ended(address);
         }
+    }
+
+    /// The other end of a connection.
+    pub(crate) fn link_peer(&self, address: &Address) -> Option<String> {
+        lock(&self.links)
+            .get(address)
+            .map(|link| link.peer().to_owned())
     }
 
     /// Whether messages to `address` leave this node: it is a connection or a channel.

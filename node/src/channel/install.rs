@@ -102,6 +102,7 @@ impl ChannelShared {
         // The peer may have closed it, or the connection may have gone, before it was published.
         if let Some(reason) = self.fate.borrow().closed {
             lock(&node.channels).remove(&self.origin.channel);
+            lock(&node.accepted).leave(&self.origin.channel);
             node.forget(&self.origin.channel);
             tracing::debug!(%reason, "channel ended before its first use");
         }

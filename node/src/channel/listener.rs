@@ -8,9 +8,7 @@ use sealway_core::wire::{Address, Frame, Route};
 use tokio::time::Instant;
 
 use super::hops::{Decrypting, DecryptorHop};
-use super::{
-    Channel, ChannelShared, CloseReason, HANDSHAKE_DEADLINE, MAX_CHANNELS, MAX_LEVEL, install,
-};
+use super::{Channel, ChannelShared, CloseReason, HANDSHAKE_DEADLINE, MAX_LEVEL, install};
 use crate::counters::Count;
 use crate::event::Event;
 use crate::exposure::{Access, Exposure};
@@ -18,6 +16,7 @@ use crate::message::{Message, Origin};
 use crate::node::{AddressInUse, Node, Shared, lock, route_to};
 use crate::room::Room;
 use crate::router::{Endpoint, Flushes, Hop, Router, Step, Target};
+use crate::shares::{self, Admission, Source};
 
 /// Half-finished handshakes at a listener: 1,024, each under 4 KiB. Beyond, one that was drawn is given up.
 const MAX_HALF_OPEN: usize = 1_024;
@@ -119,7 +118,9 @@ impl Hop for ListenerHop {
         if message.origin.level() >= MAX_LEVEL {
             return Step::Refused(Count::TooManyHops);
         }
-        if lock(&node.channels).len() >= MAX_CHANNELS {
+        let source = shares::source(&node, &message.origin, &message.return_route);
+        // Not worth its Diffie-Hellman either.
+        if lock(&node.accepted).admission(&source, None) == Admission::Refused {
             return Step::Refused(Count::HandshakesRefused);
         }
         // An answer that has nowhere to go, or no room to go now, is not worth its Diffie-Hellman.
@@ -278,6 +279,7 @@ impl Awaiting3 {
             return Decrypting::Closed;
         }
         let peer = established.peer.identifier();
+        let source = shares::source(node, &message.origin, &return_route);
         let parts = install::Parts {
             established,
             decryptor: decryptor.clone(),
@@ -290,6 +292,11 @@ impl Awaiting3 {
         let (opener, channel) = install::install(node, parts);
         if !options.access.admits(&peer, &resource) {
             refuse(node, &channel);
+            return Decrypting::Closed;
+        }
+        if !take_place(node, &channel, source) {
+            node.router.counters.one(Count::HandshakesRefused);
+            channel.close(node, CloseReason::Crowded, false);
             return Decrypting::Closed;
         }
         channel.publish(node);
@@ -306,6 +313,36 @@ fn refuse(node: &Arc<Shared>, channel: &Arc<ChannelShared>) {
         why: format!("{peer} may reach nothing here"),
     });
     channel.close(node, CloseReason::Local, true);
+}
+
+/// Enters a channel that was accepted into the books. Where there are too many, one of the source that has the most ends for
+/// it: of some that were drawn, the one that has been silent the longest. `false`: this source itself has the most.
+fn take_place(node: &Arc<Shared>, channel: &ChannelShared, source: Source) -> bool {
+    let peer = channel.origin.peer;
+    loop {
+        let drawn = {
+            let mut accepted = lock(&node.accepted);
+            match accepted.admission(&source, Some(&peer)) {
+                Admission::Room => {
+                    accepted.enter(channel.origin.channel.clone(), source, Some(peer));
+                    return true;
+                }
+                Admission::InPlaceOf(drawn) => drawn,
+                Admission::Refused => return false,
+            }
+        };
+        let silent_longest = {
+            let channels = lock(&node.channels);
+            let drawn = drawn.iter().filter_map(|at| channels.get(at));
+            drawn.max_by_key(|channel| channel.silence(node)).cloned()
+        };
+        let Some(victim) = silent_longest else {
+            // All of them are just ending, or not yet published: this one has no place.
+            return false;
+        };
+        node.router.counters.one(Count::ChannelsEvicted);
+        victim.close(node, CloseReason::Crowded, true);
+    }
 }
 
 /// Gives up handshakes that are not finished in time.

@@ -35,8 +35,6 @@ pub use listener::{ChannelListener, ListenerOptions};
 pub(crate) const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// Bytes held behind a gap at the most, besides core's 32 messages: 8 MiB. At the bound the gap counts as lost.
 const HELD_BYTES: usize = 8 << 20;
-/// Channels that a node accepts at a time: 16,384, each some 2 KiB.
-const MAX_CHANNELS: usize = 16_384;
 /// A peer that answers questions does so within this time when it is asked first.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
 /// Channels that may lie inside each other.
@@ -54,6 +52,8 @@ pub enum CloseReason {
     Refused,
     /// The connection under it is gone.
     Carrier,
+    /// Others needed its place, and its source had the most.
+    Crowded,
     /// The peer fell silent.
     Silent,
     /// Its nonces are used up.
@@ -67,6 +67,7 @@ impl fmt::Display for CloseReason {
             CloseReason::Peer => "closed by the peer",
             CloseReason::Refused => "refused by the peer",
             CloseReason::Carrier => "the connection under it is gone",
+            CloseReason::Crowded => "its place was needed for others",
             CloseReason::Silent => "the peer fell silent",
             CloseReason::Exhausted => "its nonces are used up",
         })
@@ -309,6 +310,7 @@ impl ChannelShared {
         node.forget(&self.origin.channel);
         node.hop_gone(&self.origin.channel);
         lock(&node.channels).remove(&self.origin.channel);
+        lock(&node.accepted).leave(&self.origin.channel);
         node.router.counters.one(Count::ChannelsClosed);
         tracing::debug!(peer = %self.origin.peer, %reason, "channel closed");
         if self.origin.carries.load(Ordering::Acquire) {

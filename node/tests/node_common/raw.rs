@@ -1,5 +1,7 @@
 //! A peer that is no node: it says what it likes, over a real TCP connection.
 
+#![allow(dead_code, reason = "each test file uses a part")]
+
 use std::sync::Arc;
 
 use sealway::Node;
