@@ -53,8 +53,8 @@
 //! ```text
 //!           ticket               how a party is invited, once
 //!             |
-//!  portal   relay   control      messages of the services, and their state
-//!       \     |     /
+//!  portal   relay   streams   control      messages of the services, and their state
+//!       \     |      /        /
 //!        channel                 handshake with identities, live session, trust
 //!         |    \
 //!         |    noise             XX and XXhfs on their own
@@ -85,6 +85,7 @@ pub mod identity;
 pub mod noise;
 pub mod portal;
 pub mod relay;
+pub mod streams;
 pub mod ticket;
 #[cfg(sealway_weaken)]
 pub mod weaken;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 const BELOW: &[(&str, &[&str])] = &[
     ("ticket", &["relay"]),
     ("portal", &["channel"]),
+    ("streams", &["channel"]),
     ("relay", &["channel"]),
     ("control", &["channel"]),
     ("channel", &["identity", "noise"]),
