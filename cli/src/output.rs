@@ -4,6 +4,7 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
+use sealway_core::wire::steers;
 use serde_json::Value;
 
 use crate::error::{CliError, Result};
@@ -136,20 +137,11 @@ impl Output {
     }
 }
 
-/// Whether a character could move a terminal's cursor, reorder or hide text: controls (C0, C1), bidirectional marks, line
-/// and paragraph separators, zero-width and tag characters.
-fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-}
-
 /// `text` with everything that could act on a terminal, or pose as another line, escaped: `\u{1b}`.
 pub(crate) fn shown(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if is_unsafe(c) {
+        if steers(c) {
             out.extend(c.escape_unicode());
         } else {
             out.push(c);
@@ -161,13 +153,13 @@ pub(crate) fn shown(text: &str) -> String {
 /// One line of JSON in which no character can act on a terminal: they are written as `\uXXXX`, which changes no value.
 pub(crate) fn json_line(value: &Value) -> String {
     let text = value.to_string();
-    if !text.chars().any(is_unsafe) {
+    if !text.chars().any(steers) {
         return text;
     }
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         // Outside of strings JSON is plain ASCII, so an unsafe character stands inside one.
-        if is_unsafe(c) {
+        if steers(c) {
             for unit in c.encode_utf16(&mut [0; 2]) {
                 out.push_str(&format!("\\u{unit:04x}"));
             }
@@ -186,10 +178,10 @@ mod tests {
     fn nothing_that_acts_on_a_terminal_is_shown() {
         let hostile = "a\u{1b}]0;x\u{7}\r\n\u{9b}2J\u{202e}b\u{200b}\u{e0041}é";
         let text = shown(hostile);
-        assert!(!text.chars().any(is_unsafe), "{text:?}");
+        assert!(!text.chars().any(steers), "{text:?}");
         assert!(text.starts_with('a') && text.ends_with('é'));
         let line = json_line(&serde_json::json!({ "name": hostile }));
-        assert!(!line.chars().any(is_unsafe), "{line:?}");
+        assert!(!line.chars().any(steers), "{line:?}");
         let back: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(back["name"], hostile);
     }

@@ -9,12 +9,12 @@ use sealway_core::relay::{Registration, accept_confirmation, check_alias};
 use sealway_core::wire::tcp::{Deframer, HEADER_LEN, MAX_FRAME};
 use sealway_core::wire::{
     Address, DecodeError, Frame, MAX_ADDRESS, MAX_ONWARD_HOPS, MultiAddr, Route, RoutingMessage,
-    bare, cbor, encode_routing, legacy,
+    bare, cbor, encode_routing, legacy, steers,
 };
 
 /// Whether nothing in `text` could steer a terminal or start another line.
 fn is_printable(text: &str) -> bool {
-    !text.chars().any(char::is_control)
+    !text.contains(steers)
 }
 
 /// The text form of addresses.

@@ -73,7 +73,8 @@ def changed(**fields):
 
 
 def relay(identifier):
-    return [1, dns("relay.example.com", 4100), "db", identifier]
+    way = [1, dns("relay.example.com", 4100), "db"]
+    return way if identifier is None else way + [identifier]
 
 
 def good(name, ticket, ways):
@@ -102,6 +103,7 @@ tickets = [
     good("relay that the exposer has met", changed(_2=[relay(RELAY)]), [BY_RELAY]),
     good("two ways, ten uses, classical", changed(_2=[relay(None), DIRECT[2][0]], _3=0, _7=10), [BY_RELAY, BY_PORT]),
     good("a way of an unknown kind beside a known one", changed(_2=[[9, "?"], DIRECT[2][0]]), [BY_PORT]),
+    good("an unknown transport beside a known one", changed(_2=[[0, tcp([192, 0, 2, 7], 80) + uint(477) + string("x")], DIRECT[2][0]]), [BY_PORT]),
     good("an optional field from a later release", changed(_128=[1, {2: b"x"}]), [BY_PORT]),
 ]
 
@@ -125,11 +127,18 @@ refused = [
     ("no use", text(cbor(changed(_7=0))), "Field"),
     ("more uses than 32 bits", text(cbor(changed(_7=1 << 32))), "Field"),
     ("no way", text(cbor(changed(_2=[]))), "Field"),
-    ("only ways of unknown kinds", text(cbor(changed(_2=[[9, "?"]]))), "Field"),
+    ("only ways of unknown kinds", text(cbor(changed(_2=[[9, "?"]]))), "UnknownWays"),
+    ("nine ways, most of unknown kinds", text(cbor(changed(_2=DIRECT[2] + [[9, "?"]] * 8))), "Field"),
+    ("a way to a local socket", text(cbor(changed(_2=[[0, uint(102600) + string("/run/x")]]))), "Field"),
+    ("a way to a local worker", text(cbor(changed(_2=[[0, uint(62526) + string("x")]]))), "Field"),
+    ("a way beyond a port", text(cbor(changed(_2=[[0, tcp([192, 0, 2, 7], 4100) + uint(62526) + string("x")]]))), "Field"),
+    ("port 0", text(cbor(changed(_2=[[0, tcp([192, 0, 2, 7], 0)]]))), "Field"),
     ("an empty way", text(cbor(changed(_2=[[0, b""]]))), "Field"),
     ("nine ways", text(cbor(changed(_2=DIRECT[2] * 9))), "Field"),
     ("no resource", text(cbor(changed(_4=""))), "Field"),
     ("a resource that steers a terminal", text(cbor(changed(_4="db\x1b[2J"))), "Field"),
+    ("a resource that turns the line", text(cbor(changed(_4="db\u202etxt"))), "Field"),
+    ("a resource that stands for everything", text(cbor(changed(_4="*"))), "Field"),
     ("a resource of 129 bytes", text(cbor(changed(_4="r" * 129))), "Body"),
     ("a secret of 31 bytes", text(cbor(changed(_5=SECRET[1:]))), "Body"),
     ("an identifier of 33 bytes", text(cbor(changed(_0=EXPOSER + b"x"))), "Body"),
@@ -143,7 +152,7 @@ refused = [
 redemption = {
     "request": {"secret": SECRET.hex(), "payload": cbor([1, SECRET]).hex()},
     "answers": [
-        {"granted": "postgres", "payload": cbor([1, 0, "postgres"]).hex()},
+        {"granted": True, "payload": cbor([1, 0]).hex()},
         {"refused": "AlreadyRedeemed", "payload": cbor([1, 1]).hex()},
         {"refused": "Expired", "payload": cbor([1, 2]).hex()},
         {"refused": "Unknown", "payload": cbor([1, 3]).hex()},

@@ -4,7 +4,7 @@
 //! exposer   keeps Terms and SecretHash     --- the ticket's text, by mail or by voice --->   whoever redeems it
 //! redeemer  opens a channel by a Reach of the ticket, checks identifier and minimum change, asks the worker `redeem`:
 //!             Request { secret }  ------------------------------------------------------>   exposer: admit(..), one transaction
-//!             <------------------------------------------------------  Answer::Granted { resource } | Refused(why)
+//!             <------------------------------------------------------  Answer::Granted | Refused(why)
 //! ```
 //!
 //! A ticket is a bearer token until its last use, and nothing afterwards: then both sides have pinned each other.
@@ -14,7 +14,7 @@ mod redeem;
 mod secret;
 mod text;
 
-pub use redeem::{Answer, MAX_REQUEST, REDEEM, Refusal, Request, Terms, admit};
+pub use redeem::{Answer, Asker, MAX_REQUEST, REDEEM, Refusal, Request, Terms, admit};
 pub use secret::{Secret, SecretHash};
 pub use text::TicketError;
 
@@ -25,7 +25,7 @@ use crate::UnixSeconds;
 use crate::channel::Suite;
 use crate::identity::{ChangeHash, Identifier};
 use crate::relay::{ADDRESS_PREFIX, native_name};
-use crate::wire::{MultiAddr, Protocol};
+use crate::wire::{MultiAddr, Protocol, steers};
 
 /// Most ways to reach the exposer that a ticket names.
 pub const MAX_REACHES: usize = 8;
@@ -36,7 +36,26 @@ pub const MAX_RESOURCE: usize = 128;
 /// Longest body of a ticket, in bytes; its text has eight characters for five bytes.
 pub const MAX_BODY: usize = 2_048;
 
-/// One way to the exposer.
+/// Whether `name` can be that of an exposed resource: 1 to [`MAX_RESOURCE`] bytes, nothing that [`steers`], and not `*`, which stands for
+/// everything.
+#[must_use]
+pub fn is_resource(name: &str) -> bool {
+    (1..=MAX_RESOURCE).contains(&name.len()) && name != "*" && !name.contains(steers)
+}
+
+/// Whether an address is a host and a TCP port and nothing else: a ticket leads its redeemer to no socket and no worker of its own machine's
+/// by name.
+fn is_host_and_port(address: &MultiAddr) -> bool {
+    matches!(
+        address.protocols(),
+        [
+            Protocol::Ip4(_) | Protocol::Ip6(_) | Protocol::DnsAddr(_),
+            Protocol::Tcp(1..)
+        ]
+    )
+}
+
+/// One way to the exposer. Addresses are a host and a TCP port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reach {
     /// The exposer itself listens there.
@@ -80,7 +99,7 @@ pub struct Ticket {
     pub reaches: Vec<Reach>,
     /// The weakest suite that the redeemer may speak.
     pub suite: Suite,
-    /// What is offered: 1 to [`MAX_RESOURCE`] bytes.
+    /// What is offered; see [`is_resource`].
     pub resource: String,
     /// What the redeemer shows, inside the channel only.
     pub secret: Secret,

@@ -1,12 +1,10 @@
 //! Redemption: the one thing that an identity which nobody has pinned may ask for.
 
-use alloc::borrow::ToOwned;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use zeroize::Zeroizing;
 
-use super::{MAX_RESOURCE, Secret};
+use super::Secret;
 use crate::UnixSeconds;
 use crate::wire::DecodeError;
 use crate::wire::cbor::{Reader, Writer};
@@ -26,14 +24,11 @@ pub struct Request {
     pub secret: Secret,
 }
 
-/// What the exposer says: `[1, 0, resource: tstr]` or `[1, why: 1..]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What the exposer says: `[1, 0]` or `[1, why: 1..]`. What is granted, the ticket says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The redeemer is pinned for this resource.
-    Granted {
-        /// Its name.
-        resource: String,
-    },
+    /// The redeemer is pinned for the ticket's resource.
+    Granted,
     /// It is not.
     Refused(Refusal),
 }
@@ -62,31 +57,38 @@ pub struct Terms {
     pub expires: UnixSeconds,
 }
 
-/// Whether somebody may redeem a ticket that `taken` identities have redeemed, the asker among them if `is_redeemer`. Who has redeemed it
-/// is granted the same again, also after its expiry: the answer may have been lost. The caller asks, and counts the
-/// use, and writes the pin, in one transaction.
+/// Who asks for a redemption.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// Somebody who has not redeemed this ticket.
+    New,
+    /// Who has, and is still pinned for its resource.
+    Pinned,
+    /// Who has, and whose pin was taken back since.
+    Unpinned,
+}
+
+/// Whether somebody may redeem a ticket that `taken` identities have redeemed.
+///
+/// For [`Asker::New`] the caller counts the use and writes the pin in the transaction in which it has asked. For [`Asker::Pinned`] it only
+/// repeats the answer, which may have been lost, also after the expiry; it writes nothing. A pin that was taken back does not come back
+/// by the ticket that had made it.
 ///
 /// # Errors
-/// [`Refusal::AlreadyRedeemed`], [`Refusal::Expired`].
-pub fn admit(
-    terms: &Terms,
-    taken: u32,
-    is_redeemer: bool,
-    now: UnixSeconds,
-) -> Result<(), Refusal> {
-    if is_redeemer {
-        Ok(())
-    } else if taken >= terms.uses {
-        Err(Refusal::AlreadyRedeemed)
-    } else if now >= terms.expires {
-        Err(Refusal::Expired)
-    } else {
-        Ok(())
+/// [`Refusal`].
+pub fn admit(terms: &Terms, taken: u32, asker: Asker, now: UnixSeconds) -> Result<(), Refusal> {
+    match asker {
+        Asker::Pinned => Ok(()),
+        Asker::Unpinned => Err(Refusal::Unknown),
+        Asker::New if taken >= terms.uses => Err(Refusal::AlreadyRedeemed),
+        Asker::New if now >= terms.expires => Err(Refusal::Expired),
+        Asker::New => Ok(()),
     }
 }
 
 impl Request {
-    /// The payload for [`REDEEM`]. Send it inside a channel whose peer was compared with the ticket.
+    /// The payload for [`REDEEM`]. Send it inside a channel whose peer was compared with the ticket. What it is copied to is not
+    /// wiped: a frame that is sealed in place holds only the ciphertext afterwards.
     #[must_use]
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
         let mut out = Zeroizing::new(Vec::with_capacity(64));
@@ -113,12 +115,10 @@ impl Request {
 impl Answer {
     /// The payload of the answer.
     #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
+    pub fn encode(self) -> Vec<u8> {
         let mut writer = Writer::vec();
         match self {
-            Self::Granted { resource } => {
-                writer.array(3).unsigned(VERSION).unsigned(0).text(resource)
-            }
+            Self::Granted => writer.array(2).unsigned(VERSION).unsigned(0),
             Self::Refused(why) => writer.array(2).unsigned(VERSION).unsigned(why.number()),
         };
         writer.into_sink()
@@ -129,13 +129,9 @@ impl Answer {
     /// # Errors
     /// [`DecodeError`].
     pub fn decode(payload: &[u8]) -> Result<Self, DecodeError> {
-        let (mut reader, mut items) = begin(payload)?;
+        let (mut reader, items) = begin(payload)?;
         let answer = match reader.u64()? {
-            0 => {
-                items.expect(&mut reader, "resource")?;
-                let resource = reader.text_at_most(MAX_RESOURCE)?.to_owned();
-                Self::Granted { resource }
-            }
+            0 => Self::Granted,
             1 => Self::Refused(Refusal::AlreadyRedeemed),
             2 => Self::Refused(Refusal::Expired),
             _ => Self::Refused(Refusal::Unknown),

@@ -6,7 +6,10 @@ use alloc::vec::Vec;
 
 use zeroize::Zeroizing;
 
-use super::{MAX_BODY, MAX_REACHES, MAX_RESOURCE, Reach, Secret, Ticket, base32};
+use super::{
+    MAX_BODY, MAX_REACHES, MAX_RESOURCE, Reach, Secret, Ticket, base32, is_host_and_port,
+    is_resource,
+};
 use crate::UnixSeconds;
 use crate::channel::Suite;
 use crate::crypto::sha256;
@@ -70,6 +73,9 @@ pub enum TicketError {
         /// Its number.
         suite: u16,
     },
+    /// It names ways to the exposer, and none that is known here.
+    #[error("the ticket leads only by ways that a later release knows")]
+    UnknownWays,
     /// A field is absent, or has a value that no ticket has. The checksum fits, so whoever made it is wrong.
     #[error("an ill-made ticket: field {field}")]
     Field {
@@ -87,6 +93,11 @@ impl Ticket {
     /// # Errors
     /// [`TicketError::Field`] for a value beyond its bounds, [`TicketError::TooLong`].
     pub fn to_text(&self) -> Result<Zeroizing<String>, TicketError> {
+        // So that the body's buffer never grows: that would leave copies of the secret behind.
+        let reaches = self.reaches.iter().map(Reach::encoded_bound).sum::<usize>();
+        if reaches + self.resource.len() > MAX_BODY {
+            return Err(TicketError::TooLong);
+        }
         let mut body = self.encode();
         // What is written can be read.
         Self::decode(&body)?;
@@ -133,7 +144,6 @@ impl Ticket {
 
     fn encode(&self) -> Zeroizing<Vec<u8>> {
         let is_first_change = self.minimum_change.as_bytes() == self.exposer.as_bytes();
-        // Room for everything: a vector that grows would leave copies of the secret behind.
         let mut body = Zeroizing::new(Vec::with_capacity(2 * MAX_BODY));
         let mut writer = Writer::new(&mut *body);
         writer.map(if is_first_change { 7 } else { 8 });
@@ -153,11 +163,11 @@ impl Ticket {
                     identifier,
                     service,
                 } => {
-                    writer.array(4).unsigned(1).bytes(&relay.encode());
-                    writer.text(service);
+                    writer.array(if identifier.is_some() { 4 } else { 3 });
+                    writer.unsigned(1).bytes(&relay.encode()).text(service);
                     match identifier {
                         Some(identifier) => writer.bytes(identifier.as_bytes()),
-                        None => writer.null(),
+                        None => &mut writer,
                     }
                 }
             };
@@ -192,6 +202,18 @@ impl Ticket {
     }
 }
 
+impl Reach {
+    /// At least as many bytes as it takes in a ticket.
+    fn encoded_bound(&self) -> usize {
+        let (Self::Direct(address) | Self::Relay { relay: address, .. }) = self;
+        let service = match self {
+            Self::Direct(_) => 0,
+            Self::Relay { service, .. } => service.len(),
+        };
+        address.encode().len() + service + 48
+    }
+}
+
 fn checksum(body: &[u8]) -> [u8; CHECKSUM] {
     let [a, b, c, d, e, ..] = sha256(&[b"sealway/ticket/1", body]);
     [a, b, c, d, e]
@@ -202,6 +224,8 @@ struct Fields {
     exposer: Option<Identifier>,
     minimum_change: Option<ChangeHash>,
     reaches: Vec<Reach>,
+    /// Ways that are not known here.
+    unknown: usize,
     suite: Option<Suite>,
     resource: Option<String>,
     secret: Option<Secret>,
@@ -220,10 +244,13 @@ impl Fields {
             field::REACHES => {
                 let mut items = reader.array()?;
                 while items.next(reader)? {
-                    if self.reaches.len() == MAX_REACHES {
+                    if self.reaches.len() + self.unknown == MAX_REACHES {
                         return Err(ill);
                     }
-                    self.reaches.extend(read_reach(reader)?);
+                    match read_reach(reader)? {
+                        Some(reach) => self.reaches.push(reach),
+                        None => self.unknown += 1,
+                    }
                 }
             }
             field::SUITE => {
@@ -233,7 +260,7 @@ impl Fields {
             }
             field::RESOURCE => {
                 let resource = reader.text_at_most(MAX_RESOURCE)?;
-                if resource.is_empty() || resource.chars().any(char::is_control) {
+                if !is_resource(resource) {
                     return Err(ill);
                 }
                 self.resource = Some(resource.to_owned());
@@ -254,7 +281,11 @@ impl Fields {
         let exposer = self.exposer.ok_or(missing(field::EXPOSER))?;
         let first_change = ChangeHash::from_bytes(*exposer.as_bytes());
         if self.reaches.is_empty() {
-            return Err(missing(field::REACHES));
+            return Err(if self.unknown > 0 {
+                TicketError::UnknownWays
+            } else {
+                missing(field::REACHES)
+            });
         }
         Ok(Ticket {
             exposer,
@@ -269,7 +300,7 @@ impl Fields {
     }
 }
 
-/// `None` for a kind of way that is not known here: another one may be.
+/// `None` for a way, or an address in one, of a kind that is not known here: another one may be.
 fn read_reach(reader: &mut Reader<'_>) -> Result<Option<Reach>, TicketError> {
     let ill = TicketError::Field {
         field: field::REACHES,
@@ -282,10 +313,15 @@ fn read_reach(reader: &mut Reader<'_>) -> Result<Option<Reach>, TicketError> {
         return Ok(None);
     }
     items.expect(reader, "multiaddr")?;
-    let address = MultiAddr::decode(reader.bytes_at_most(MAX_MULTIADDR)?)?;
-    if address.is_empty() {
-        return Err(ill);
-    }
+    let address = match MultiAddr::decode(reader.bytes_at_most(MAX_MULTIADDR)?) {
+        Ok(address) if is_host_and_port(&address) => address,
+        Ok(_) => return Err(ill),
+        Err(DecodeError::Unknown { .. }) => {
+            items.skip_rest(reader)?;
+            return Ok(None);
+        }
+        Err(error) => return Err(error.into()),
+    };
     if kind == 0 {
         items.skip_rest(reader)?;
         return Ok(Some(Reach::Direct(address)));

@@ -126,7 +126,7 @@ pub enum ParseError {
         /// Name of the part.
         protocol: &'static str,
     },
-    /// A multiaddr part whose value holds a control character.
+    /// A multiaddr part whose value holds a character that [`steers`](super::steers).
     #[error("a value in a multiaddr holds a control character")]
     ControlCharacter,
     /// An empty text, which names no route.

@@ -11,6 +11,7 @@ mod frame;
 mod multiaddr;
 mod route;
 mod routing;
+mod steer;
 
 pub mod bare;
 pub mod cbor;
@@ -27,3 +28,4 @@ pub use routing::{
     MAX_ONWARD_HOPS, MAX_RETURN_HOPS, RoutingMessage, encode_routing, routing_prefix_len,
     write_routing_prefix,
 };
+pub use steer::steers;

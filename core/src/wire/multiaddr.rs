@@ -8,7 +8,7 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 use core::str::FromStr;
 
 use super::bare::{self, Reader};
-use super::{DecodeError, MAX_ADDRESS, MAX_ONWARD_HOPS, ParseError};
+use super::{DecodeError, MAX_ADDRESS, MAX_ONWARD_HOPS, ParseError, steers};
 
 /// Most parts that a multiaddr is read with; a route has no more hops either.
 pub const MAX_PROTOCOLS: usize = MAX_ONWARD_HOPS;
@@ -112,7 +112,7 @@ impl Protocol {
         if value.len() > escaped * MAX_ADDRESS {
             return Err(too_long(value.len()));
         }
-        if value.contains(char::is_control) {
+        if value.contains(steers) {
             return Err(ParseError::ControlCharacter);
         }
         let text = || value.to_owned();
@@ -306,7 +306,7 @@ fn read_text<'a>(reader: &mut Reader<'a>) -> Result<&'a str, DecodeError> {
 fn read_name(reader: &mut Reader<'_>) -> Result<String, DecodeError> {
     let position = reader.position();
     let name = read_text(reader)?;
-    if name.contains(|c: char| c == '/' || c.is_control()) {
+    if name.contains(|c: char| c == '/' || steers(c)) {
         return Err(DecodeError::OutOfRange { position });
     }
     Ok(name.to_owned())
@@ -315,8 +315,8 @@ fn read_name(reader: &mut Reader<'_>) -> Result<String, DecodeError> {
 /// So that a name cannot steer the terminal that shows it.
 fn write_without_controls(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     for character in text.chars() {
-        if character.is_control() {
-            write!(f, "{}", character.escape_debug())?;
+        if steers(character) {
+            write!(f, "{}", character.escape_unicode())?;
         } else {
             f.write_char(character)?;
         }
@@ -389,7 +389,14 @@ mod tests {
 
     #[test]
     fn control_characters_in_names_are_refused_and_never_shown() {
-        for name in ["\u{1b}[2J", "a\r\nb", "\u{7f}", "\u{9b}1m"] {
+        for name in [
+            "\u{1b}[2J",
+            "a\r\nb",
+            "\u{7f}",
+            "\u{9b}1m",
+            "a\u{202e}b",
+            "\u{2028}",
+        ] {
             let named = [
                 Protocol::DnsAddr(name.into()),
                 Protocol::Service(name.into()),
@@ -402,12 +409,12 @@ mod tests {
             for part in named {
                 let text = alloc::format!("/{}/{name}", part.name());
                 let address: MultiAddr = [part].into_iter().collect();
-                assert!(!address.to_string().contains(char::is_control));
+                assert!(!address.to_string().contains(steers));
                 assert!(MultiAddr::decode(&address.encode()).is_err());
                 assert_eq!(text.parse::<MultiAddr>(), Err(ParseError::ControlCharacter));
             }
             let path: MultiAddr = [Protocol::Unix(name.into())].into_iter().collect();
-            assert!(!path.to_string().contains(char::is_control));
+            assert!(!path.to_string().contains(steers));
             assert_eq!(path.to_string().parse(), Ok(path));
         }
     }

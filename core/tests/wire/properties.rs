@@ -25,7 +25,7 @@ fn routes() -> impl Strategy<Value = Route> {
 }
 
 fn protocols() -> impl Strategy<Value = Protocol> {
-    let name = "[^/\\p{Cc}]{0,30}";
+    let name = "[^/\\p{C}\\p{Z}]{0,30}";
     prop_oneof![
         any::<[u8; 4]>().prop_map(|octets| Protocol::Ip4(octets.into())),
         any::<[u8; 16]>().prop_map(|octets| Protocol::Ip6(octets.into())),

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _};
 use sealway_core::UnixSeconds;
 use sealway_core::identity::Identifier;
-use sealway_core::ticket::{MAX_RESOURCE, Refusal, SecretHash, Terms, admit};
+use sealway_core::ticket::{Asker, Refusal, SecretHash, Terms, admit, is_resource};
 
 use super::fault::StoreFault;
 use super::peers::{self, Direction, Pin, PinOrigin, Resource};
@@ -43,7 +43,7 @@ pub struct Issued {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExposureError {
-    /// The name is empty, longer than [`MAX_RESOURCE`], `*`, or holds control characters.
+    /// The name fails [`is_resource`].
     #[error("{resource:?} cannot be the name of what is exposed")]
     BadResource {
         /// The name, its start if it is long.
@@ -236,12 +236,6 @@ impl<'a> Exposures<'a> {
     }
 }
 
-fn is_resource(resource: &str) -> bool {
-    (1..=MAX_RESOURCE).contains(&resource.len())
-        && resource != "*"
-        && !resource.chars().any(char::is_control)
-}
-
 fn redeem(
     transaction: &Connection,
     secret: SecretHash,
@@ -264,23 +258,23 @@ fn redeem(
         .optional()?;
     let (resource, terms) = ticket.ok_or(Refusal::Unknown)?;
     let taken = redeemers(transaction, secret)?;
-    let is_redeemer = taken.contains(peer);
-    let uses = u32::try_from(taken.len()).unwrap_or(u32::MAX);
-    admit(&terms, uses, is_redeemer, now)?;
     let pin = Pin {
         direction: Direction::Inbound,
         resource: Resource::Named(resource.clone()),
         origin: PinOrigin::Ticket,
         added: now,
     };
-    if is_redeemer {
-        // Whose pin was taken back does not get it again by showing the ticket again.
-        let holds = peers::holds(transaction, peer, &pin)?;
-        return if holds {
-            Ok(resource)
-        } else {
-            Err(Refusal::Unknown.into())
-        };
+    let asker = if !taken.contains(peer) {
+        Asker::New
+    } else if peers::holds(transaction, peer, &pin)? {
+        Asker::Pinned
+    } else {
+        Asker::Unpinned
+    };
+    let uses = u32::try_from(taken.len()).unwrap_or(u32::MAX);
+    admit(&terms, uses, asker, now)?;
+    if asker != Asker::New {
+        return Ok(resource);
     }
     transaction
         .prepare_cached("INSERT INTO redemptions (ticket, peer, redeemed) VALUES (?1, ?2, ?3)")?
