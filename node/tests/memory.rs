@@ -3,7 +3,6 @@
 
 mod node_common;
 #[path = "node_common/raw.rs"]
-#[allow(dead_code, reason = "each test file uses a part")]
 mod raw;
 
 use std::time::Duration;
