@@ -54,6 +54,7 @@ counters! {
     FramesReplayed "frames_replayed" "Channel messages that had been received before.",
     ChannelGaps "channel_gaps" "Channels under a byte stream that lost a message.",
     RelayForwarded "relay_forwarded" "Messages that a relay passed on.",
+    GrantsEvicted "grants_evicted" "Ways from one connection to another that a relay closed because the first had asked for too many.",
     RelayRefused "relay_refused" "Registrations that a relay refused.",
     RelayRegistered "relay_registered" "Registrations that a relay accepted.",
     StreamsOpened "streams_opened" "Portal connections that were established.",

@@ -1,8 +1,9 @@
 //! Who may reach an address: the reference's flow control, decided from what was proved.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::{Arc, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use sealway_core::channel::Trust;
 use sealway_core::identity::Identifier;
@@ -54,7 +55,38 @@ pub struct Exposure {
     anyone: bool,
     transports: bool,
     channels: Option<(Access, String)>,
-    sources: RwLock<HashSet<Address>>,
+    sources: RwLock<Sources>,
+}
+
+/// Connections and channels that one connection or channel was joined with by relays, because it asked: 256, some 200 bytes
+/// each. Beyond, one that was not in use goes.
+const MAX_JOINED: usize = 256;
+
+/// Connections and channels that are admitted by name.
+#[derive(Debug, Default)]
+struct Sources {
+    /// And whether something came by it since it was last looked at.
+    admitted: HashMap<Address, AtomicBool>,
+    /// Those among them that were asked for from here, those looked at the longest ago first.
+    joined: VecDeque<Address>,
+}
+
+impl Sources {
+    /// Takes out the first that nothing came by since it was looked at, or the first of all.
+    fn displace(&mut self) -> Option<Address> {
+        for _ in 0..self.joined.len() {
+            let first = self.joined.pop_front()?;
+            let heard = self.admitted.get(&first);
+            if !heard.is_some_and(|heard| heard.swap(false, Ordering::Relaxed)) {
+                self.admitted.remove(&first);
+                return Some(first);
+            }
+            self.joined.push_back(first);
+        }
+        let first = self.joined.pop_front()?;
+        self.admitted.remove(&first);
+        Some(first)
+    }
 }
 
 impl Exposure {
@@ -95,39 +127,65 @@ impl Exposure {
         self
     }
 
-    /// Admits what comes by `source` from now on. Returns false if it was admitted before.
-    pub(crate) fn grant(&self, source: Address) -> bool {
-        // A poisoned lock means that a thread died while it held this list of plain addresses: still good.
-        let mut sources = self
-            .sources
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        sources.insert(source)
+    /// Admits what comes by `source` from now on.
+    pub(crate) fn grant(&self, source: Address) {
+        self.write().admitted.entry(source).or_default();
+    }
+
+    /// As [`Exposure::grant`], because what came by this connection or channel asked for it at a relay. Gives whom it
+    /// displaces here: of those asked for, the first that was not heard of since it was looked at.
+    pub(crate) fn join(&self, source: Address) -> Option<Address> {
+        let mut sources = self.write();
+        if sources.admitted.contains_key(&source) {
+            return None;
+        }
+        let displaced = (sources.joined.len() >= MAX_JOINED).then(|| sources.displace());
+        sources
+            .admitted
+            .insert(source.clone(), AtomicBool::default());
+        sources.joined.push_back(source);
+        displaced.flatten()
     }
 
     pub(crate) fn revoke(&self, source: &Address) {
-        let mut sources = self
-            .sources
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        sources.remove(source);
+        let mut sources = self.write();
+        sources.admitted.remove(source);
+        sources.joined.retain(|other| other != source);
     }
 
-    pub(crate) fn has_source(&self, source: &Address) -> bool {
-        let sources = self
-            .sources
-            .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        sources.contains(source)
+    /// Whether what comes by `source` was admitted by name.
+    pub(crate) fn knows(&self, source: &Address) -> bool {
+        self.read().admitted.contains_key(source)
     }
 
-    pub(crate) fn take_sources(&self) -> HashSet<Address> {
-        std::mem::take(
-            &mut *self
-                .sources
-                .write()
-                .unwrap_or_else(std::sync::PoisonError::into_inner),
-        )
+    /// All that were admitted by name, none of which is any more.
+    pub(crate) fn take_sources(&self) -> Vec<Address> {
+        std::mem::take(&mut *self.write())
+            .admitted
+            .into_keys()
+            .collect()
+    }
+
+    /// As [`Exposure::knows`], and remembers that something came.
+    fn admits_source(&self, source: &Address) -> bool {
+        let sources = self.read();
+        let Some(heard) = sources.admitted.get(source) else {
+            return false;
+        };
+        // Written to only once: many read it at a time.
+        if !heard.load(Ordering::Relaxed) {
+            heard.store(true, Ordering::Relaxed);
+        }
+        true
+    }
+
+    // A poisoned lock means that a thread died while it held these plain addresses: still good.
+    fn read(&self) -> RwLockReadGuard<'_, Sources> {
+        self.sources.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Sources> {
+        self.sources.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a message of `origin` may come in.
@@ -150,6 +208,6 @@ impl Exposure {
         by_kind
             || origin
                 .source()
-                .is_some_and(|source| self.has_source(source))
+                .is_some_and(|source| self.admits_source(source))
     }
 }

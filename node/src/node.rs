@@ -558,13 +558,23 @@ impl Shared {
         }
     }
 
-    /// Lets what comes by `one` reach `other`, and the other way round: a relay joins the two.
+    /// Lets what comes by `one` reach `other`, and the other way round: a relay joins the two because `one` asked.
     pub(crate) fn join(&self, one: &Address, other: &Address) {
         let (Some(first), Some(second)) = (self.router.get(one), self.router.get(other)) else {
             return;
         };
-        first.exposure.grant(other.clone());
+        // Most messages find it done.
+        if first.exposure.knows(other) && second.exposure.knows(one) {
+            return;
+        }
+        let displaced = first.exposure.join(other.clone());
         second.exposure.grant(one.clone());
+        if let Some(displaced) = displaced {
+            self.router.counters.one(Count::GrantsEvicted);
+            if let Some(third) = self.router.get(&displaced) {
+                third.exposure.revoke(one);
+            }
+        }
     }
 
     /// Delivers a message of this node, waiting for room.

@@ -5,9 +5,12 @@ mod node_common;
 mod raw;
 
 use node_common::{SOON, ms, offer};
-use raw::{Raw, party};
+use raw::{Raw, one, party};
 use sealway::channel::{Channel, ChannelOptions, OpenError};
 use sealway::core::channel::Trust;
+use sealway::core::relay::{EPHEMERAL_SERVICE, Registration};
+use sealway::core::wire::Route;
+use sealway::relay::RelayOptions;
 use sealway::{Count, Node};
 
 /// Waits until something was counted so often.
@@ -69,4 +72,75 @@ async fn a_connection_that_opens_all_channels_it_can_leaves_room_for_others() {
     for channel in &channels {
         assert!(replies(&honest, channel).await);
     }
+}
+
+/// A connection with an ephemeral name at the relay, and that name.
+async fn registrant(relay: &str) -> (Raw, Route) {
+    let mut raw = Raw::connect(relay).await;
+    let registration = Registration::Ephemeral.encode();
+    raw.send(&one(EPHEMERAL_SERVICE), &one("me"), &registration)
+        .await;
+    let confirmation = raw.receive().await.expect("a confirmation");
+    (raw, confirmation.return_route)
+}
+
+/// Sends to a name that a relay knows, and gives what its owner gets.
+async fn by_name(client: &mut Raw, name: &Route, owner: &mut Raw) -> Route {
+    client.send(name, &one("me"), b"hello").await;
+    owner.receive().await.expect("relayed").return_route
+}
+
+#[tokio::test]
+async fn a_connection_that_asks_for_every_name_keeps_the_ways_it_uses_and_no_more() {
+    const MOST: usize = 256;
+    let relay = Node::builder().start();
+    relay.relay_service(RelayOptions::default()).expect("free");
+    let address = relay
+        .listen("127.0.0.1:0")
+        .await
+        .expect("a free port")
+        .address;
+    let mut client = Raw::connect(&address).await;
+    let mut other = Raw::connect(&address).await;
+    let mut all = Vec::new();
+    let mut ways = Vec::new();
+    let mut second = Route::new();
+    for n in 0..MOST + 3 {
+        let (mut owner, name) = registrant(&address).await;
+        ways.push(by_name(&mut client, &name, &mut owner).await);
+        if n == 1 {
+            // The second one has another client besides.
+            let way = by_name(&mut other, &name, &mut owner).await;
+            owner.send(&way, &one("me"), b"back").await;
+            second = other.receive().await.expect("an answer").return_route;
+        }
+        all.push(owner);
+        if n == 0 || n == MOST - 1 {
+            // The first one is in use.
+            all[0].send(&ways[0], &one("me"), b"back").await;
+            assert!(client.receive().await.is_some());
+        }
+    }
+    assert_eq!(relay.counters().get(Count::GrantsEvicted), 3);
+    assert_eq!(relay.counters().get(Count::NotExposed), 0);
+    for n in [1, 2, 3] {
+        all[n].send(&ways[n], &one("me"), b"back").await;
+    }
+    counted(&relay, Count::NotExposed, 3).await;
+    // Neither the one way nor the other, for who had asked.
+    client.send(&second, &one("me"), b"hello?").await;
+    counted(&relay, Count::NotExposed, 4).await;
+    other.send(&second, &one("me"), b"hello!").await;
+    let came = all[1].receive().await.expect("relayed");
+    assert_eq!(came.payload, b"hello!");
+    for n in [0, 4, MOST + 2] {
+        all[n].send(&ways[n], &one("me"), b"back").await;
+        assert!(client.receive().await.is_some());
+    }
+    // Nobody else is any the worse for it.
+    let (mut owner, name) = registrant(&address).await;
+    let way = by_name(&mut other, &name, &mut owner).await;
+    owner.send(&way, &one("me"), b"back").await;
+    assert!(other.receive().await.is_some());
+    assert_eq!(relay.counters().get(Count::GrantsEvicted), 3);
 }
