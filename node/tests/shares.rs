@@ -8,7 +8,7 @@ use node_common::{SOON, ms, offer};
 use raw::{Raw, one, party};
 use sealway::channel::{Channel, ChannelOptions, OpenError};
 use sealway::core::channel::Trust;
-use sealway::core::relay::{EPHEMERAL_SERVICE, Registration};
+use sealway::core::relay::{EPHEMERAL_SERVICE, Limits, Registration};
 use sealway::core::wire::Route;
 use sealway::relay::RelayOptions;
 use sealway::{Count, Node};
@@ -76,7 +76,10 @@ async fn a_connection_that_opens_all_channels_it_can_leaves_room_for_others() {
 
 /// A connection with an ephemeral name at the relay, and that name.
 async fn registrant(relay: &str) -> (Raw, Route) {
-    let mut raw = Raw::connect(relay).await;
+    named(Raw::connect(relay).await).await
+}
+
+async fn named(mut raw: Raw) -> (Raw, Route) {
     let registration = Registration::Ephemeral.encode();
     raw.send(&one(EPHEMERAL_SERVICE), &one("me"), &registration)
         .await;
@@ -143,4 +146,38 @@ async fn a_connection_that_asks_for_every_name_keeps_the_ways_it_uses_and_no_mor
     owner.send(&way, &one("me"), b"back").await;
     assert!(other.receive().await.is_some());
     assert_eq!(relay.counters().get(Count::GrantsEvicted), 3);
+}
+
+#[tokio::test]
+async fn a_host_with_many_connections_leaves_relay_names_to_others() {
+    let relay = Node::builder().start();
+    let limits = Limits {
+        live: 6,
+        live_per_source: 3,
+        ..Limits::default()
+    };
+    let options = RelayOptions {
+        limits,
+        ..RelayOptions::default()
+    };
+    relay.relay_service(options).expect("free");
+    let address = relay
+        .listen("127.0.0.1:0")
+        .await
+        .expect("a free port")
+        .address;
+    let mut flood = Vec::new();
+    for _ in 0..3 {
+        flood.push(registrant(&address).await);
+    }
+    let registration = Registration::Ephemeral.encode();
+    for n in 1..=10 {
+        let mut raw = Raw::connect(&address).await;
+        raw.send(&one(EPHEMERAL_SERVICE), &one("me"), &registration)
+            .await;
+        counted(&relay, Count::RelayRefused, n).await;
+    }
+    let (mut owner, name) = named(Raw::connect_from("127.0.0.2", &address).await).await;
+    let mut client = Raw::connect(&address).await;
+    by_name(&mut client, &name, &mut owner).await;
 }

@@ -17,22 +17,28 @@ pub struct Limits {
     pub live: usize,
     /// Addresses that one identity, or one connection without an identity, is served with.
     pub live_per_registrant: usize,
+    /// Addresses that registrants from one source are served with.
+    pub live_per_source: usize,
     /// Aliases that are kept for their owners, in use or not.
     pub names: usize,
     /// Aliases that are kept for one identity.
     pub names_per_identity: usize,
+    /// Aliases that one source has taken since the table was made.
+    pub names_per_source: usize,
     /// For how many seconds an alias is kept after it was last registered.
     pub name_lifetime: u64,
 }
 
 impl Default for Limits {
-    /// 16,384 addresses, 64 a registrant; 65,536 aliases, 32 an identity; 30 days.
+    /// 16,384 addresses, 64 a registrant, 4,096 a source; 65,536 aliases, 32 an identity, 16,384 a source; 30 days.
     fn default() -> Self {
         Self {
             live: 16_384,
             live_per_registrant: 64,
+            live_per_source: 4_096,
             names: 65_536,
             names_per_identity: 32,
+            names_per_source: 16_384,
             name_lifetime: 30 * 24 * 3_600,
         }
     }
@@ -90,6 +96,12 @@ pub enum Refusal {
         /// The limit.
         count: usize,
     },
+    /// Registrants from where this one comes have as many names as they may.
+    #[error("{count} relay names are all that one source may have")]
+    SourceQuota {
+        /// The limit.
+        count: usize,
+    },
     /// The relay has as many names as it keeps.
     #[error("the relay is full")]
     Full,
@@ -104,7 +116,17 @@ pub enum Refusal {
 #[derive(Debug)]
 struct Entry {
     registrant: Registrant,
+    source: u64,
     route: Route,
+}
+
+/// A kept alias.
+#[derive(Debug)]
+struct Name {
+    owner: Identifier,
+    expires: UnixSeconds,
+    /// Where it was taken from, unless that was before the table was made.
+    source: Option<u64>,
 }
 
 /// The addresses that a relay serves, and the aliases that it keeps for their owners.
@@ -115,7 +137,7 @@ struct Entry {
 pub struct Table {
     limits: Limits,
     live: BTreeMap<Address, Entry>,
-    names: BTreeMap<String, (Identifier, UnixSeconds)>,
+    names: BTreeMap<String, Name>,
 }
 
 impl Table {
@@ -123,7 +145,14 @@ impl Table {
     pub fn new(limits: Limits, names: impl IntoIterator<Item = NameRecord>) -> Self {
         let names = names
             .into_iter()
-            .map(|record| (record.alias, (record.owner, record.expires)))
+            .map(|record| {
+                let name = Name {
+                    owner: record.owner,
+                    expires: record.expires,
+                    source: None,
+                };
+                (record.alias, name)
+            })
             .collect();
         Self {
             limits,
@@ -133,7 +162,8 @@ impl Table {
     }
 
     /// Serves a registration: `route` is where messages to the address go from now on, see
-    /// [`data_route`]; `ephemeral` names are `random` in hex.
+    /// [`data_route`]; `ephemeral` names are `random` in hex. `source` is a number of the caller's for where the registrant
+    /// comes from, such as its host: identities and connections cost nothing, hosts do.
     ///
     /// The same registrant replaces its earlier route; a native name and an alias are bound to the
     /// identity of `registrant`.
@@ -144,6 +174,7 @@ impl Table {
         &mut self,
         registration: &Registration,
         registrant: Registrant,
+        source: u64,
         route: Route,
         now: UnixSeconds,
         random: [u8; 16],
@@ -161,18 +192,33 @@ impl Table {
                 native_name(&identifier, service)
             }
             (Registration::Alias(alias), Registrant::Identity(identifier)) => {
-                persist = Some(self.own(alias, identifier, now)?);
+                persist = Some(self.own(alias, identifier, source, now)?);
                 alias.clone()
             }
         };
         let address = Address::local(alloc::format!("{ADDRESS_PREFIX}{name}"));
-        let has_replaced = self.check_room(&address, registrant)?;
+        let has_replaced = self.check_room(&address, registrant, source)?;
         if let Some(record) = &persist {
-            self.names
-                .insert(record.alias.clone(), (record.owner, record.expires));
+            let known = self.names.get(&record.alias);
+            let source = match known {
+                Some(name) if name.owner == record.owner => name.source,
+                _ => Some(source),
+            };
+            let name = Name {
+                owner: record.owner,
+                expires: record.expires,
+                source,
+            };
+            self.names.insert(record.alias.clone(), name);
         }
-        self.live
-            .insert(address.clone(), Entry { registrant, route });
+        self.live.insert(
+            address.clone(),
+            Entry {
+                registrant,
+                source,
+                route,
+            },
+        );
         Ok(Registered {
             confirmation: bare::string_payload(&alloc::format!("{ADDRESS_PREFIX}{name}")),
             address,
@@ -210,8 +256,8 @@ impl Table {
     pub fn expire(&mut self, now: UnixSeconds) -> Vec<String> {
         let live = &self.live;
         let mut free = Vec::new();
-        self.names.retain(|alias, (_, expires)| {
-            let stays = *expires > now || live.contains_key(&alias_address(alias));
+        self.names.retain(|alias, name| {
+            let stays = name.expires > now || live.contains_key(&alias_address(alias));
             if !stays {
                 free.push(alias.clone());
             }
@@ -237,16 +283,17 @@ impl Table {
         &self,
         alias: &str,
         identifier: Identifier,
+        source: u64,
         now: UnixSeconds,
     ) -> Result<NameRecord, Refusal> {
         check_alias(alias)?;
         let is_served = self.live.contains_key(&alias_address(alias));
         match self.names.get(alias) {
-            Some((owner, _)) if *owner == identifier => {}
-            Some((_, expires)) if *expires > now || is_served => return Err(Refusal::NotOwner),
-            Some(_) => self.check_name_quota(&identifier)?,
+            Some(name) if name.owner == identifier => {}
+            Some(name) if name.expires > now || is_served => return Err(Refusal::NotOwner),
+            Some(_) => self.check_name_quotas(&identifier, source)?,
             None if self.names.len() >= self.limits.names => return Err(Refusal::Full),
-            None => self.check_name_quota(&identifier)?,
+            None => self.check_name_quotas(&identifier, source)?,
         }
         Ok(NameRecord {
             alias: alias.into(),
@@ -255,17 +302,27 @@ impl Table {
         })
     }
 
-    fn check_name_quota(&self, identifier: &Identifier) -> Result<(), Refusal> {
-        let owned = |(owner, _): &&(Identifier, UnixSeconds)| owner == identifier;
+    fn check_name_quotas(&self, identifier: &Identifier, source: u64) -> Result<(), Refusal> {
+        let owned = |name: &&Name| name.owner == *identifier;
         let count = self.limits.names_per_identity;
         if self.names.values().filter(owned).count() >= count {
             return Err(Refusal::Quota { count });
+        }
+        let taken = |name: &&Name| name.source == Some(source);
+        let count = self.limits.names_per_source;
+        if self.names.values().filter(taken).count() >= count {
+            return Err(Refusal::SourceQuota { count });
         }
         Ok(())
     }
 
     /// Whether `address` is the registrant's already; else there must be room for it.
-    fn check_room(&self, address: &Address, registrant: Registrant) -> Result<bool, Refusal> {
+    fn check_room(
+        &self,
+        address: &Address,
+        registrant: Registrant,
+        source: u64,
+    ) -> Result<bool, Refusal> {
         if let Some(entry) = self.live.get(address) {
             return match entry.registrant == registrant {
                 true => Ok(true),
@@ -279,6 +336,11 @@ impl Table {
         let count = self.limits.live_per_registrant;
         if self.live.values().filter(own).count() >= count {
             return Err(Refusal::Quota { count });
+        }
+        let near = |entry: &&Entry| entry.source == source;
+        let count = self.limits.live_per_source;
+        if self.live.values().filter(near).count() >= count {
+            return Err(Refusal::SourceQuota { count });
         }
         Ok(false)
     }
@@ -319,6 +381,7 @@ mod tests {
 
     const NOW: UnixSeconds = UnixSeconds(1_000);
     const A: Registrant = Registrant::Identity(Identifier::from_bytes([1; 32]));
+    const HOST: u64 = 1;
     const B: Registrant = Registrant::Identity(Identifier::from_bytes([2; 32]));
 
     fn route(text: &str) -> Route {
@@ -330,8 +393,10 @@ mod tests {
             Limits {
                 live: 4,
                 live_per_registrant: 3,
+                live_per_source: 4,
                 names: 3,
                 names_per_identity: 2,
+                names_per_source: 3,
                 name_lifetime: 100,
             },
             [],
@@ -341,7 +406,14 @@ mod tests {
     fn alias(table: &mut Table, who: Registrant, alias: &str, now: u64) -> Result<bool, Refusal> {
         let registration = Registration::Alias(alias.into());
         table
-            .register(&registration, who, route("c1"), UnixSeconds(now), [0; 16])
+            .register(
+                &registration,
+                who,
+                HOST,
+                route("c1"),
+                UnixSeconds(now),
+                [0; 16],
+            )
             .map(|registered| registered.has_replaced)
     }
 
@@ -349,7 +421,7 @@ mod tests {
     fn registrations_are_confirmed_with_the_full_address() {
         let registration = Registration::Alias("bob".into());
         let registered = table()
-            .register(&registration, A, route("c1"), NOW, [0; 16])
+            .register(&registration, A, HOST, route("c1"), NOW, [0; 16])
             .expect("free");
         assert_eq!(registered.address, "forward_to_bob".into());
         assert_eq!(registered.confirmation, b"\x0eforward_to_bob");
@@ -383,7 +455,7 @@ mod tests {
     fn persisted_aliases_survive_a_restart() {
         let mut first = table();
         let registration = Registration::Alias("bob".into());
-        let registered = first.register(&registration, A, route("c1"), NOW, [0; 16]);
+        let registered = first.register(&registration, A, HOST, route("c1"), NOW, [0; 16]);
         let record = registered.expect("free").persist;
         let mut second = Table::new(Limits::default(), record);
         assert_eq!(alias(&mut second, B, "bob", NOW.0), Err(Refusal::NotOwner));
@@ -402,6 +474,7 @@ mod tests {
             .register(
                 &Registration::Ephemeral,
                 stranger,
+                HOST,
                 route("c1"),
                 NOW,
                 [0xab; 16],
@@ -421,7 +494,7 @@ mod tests {
             service: "db".into(),
         };
         let mut address = |who| {
-            let registered = table.register(&registration, who, route("c1"), NOW, [0; 16]);
+            let registered = table.register(&registration, who, HOST, route("c1"), NOW, [0; 16]);
             registered.expect("free").address
         };
         let (a, b) = (address(A), address(B));
@@ -429,7 +502,7 @@ mod tests {
         let digits = alloc::string::ToString::to_string(&a).replace("0#forward_to_", "");
         let squat = Registration::Alias(digits);
         assert!(matches!(
-            table.register(&squat, B, route("c2"), NOW, [0; 16]),
+            table.register(&squat, B, HOST, route("c2"), NOW, [0; 16]),
             Err(Refusal::Alias(AliasError::Reserved))
         ));
     }
@@ -447,7 +520,7 @@ mod tests {
         assert_eq!(alias(&mut table, B, "b2", 0), Err(Refusal::Full));
         let mut ephemeral = |who, byte| {
             let registration = Registration::Ephemeral;
-            table.register(&registration, who, route("c1"), NOW, [byte; 16])
+            table.register(&registration, who, HOST, route("c1"), NOW, [byte; 16])
         };
         assert!(ephemeral(A, 1).is_ok());
         assert_eq!(ephemeral(A, 2).err(), Some(Refusal::Full));
@@ -455,11 +528,43 @@ mod tests {
     }
 
     #[test]
+    fn one_source_cannot_take_the_table_with_many_identities() {
+        let limits = Limits {
+            live_per_source: 3,
+            names_per_source: 2,
+            ..Limits::default()
+        };
+        let mut table = Table::new(limits, []);
+        let mut register = |registration: &Registration, who: u8, source: u64| {
+            let registrant = Registrant::Identity(Identifier::from_bytes([who; 32]));
+            table.register(
+                registration,
+                registrant,
+                source,
+                route("c1"),
+                NOW,
+                [who; 16],
+            )
+        };
+        let alias = |name: &str| Registration::Alias(name.into());
+        assert!(register(&alias("a"), 1, HOST).is_ok());
+        assert!(register(&alias("b"), 2, HOST).is_ok());
+        let refused = register(&alias("c"), 3, HOST).err();
+        assert_eq!(refused, Some(Refusal::SourceQuota { count: 2 }));
+        assert!(register(&Registration::Ephemeral, 4, HOST).is_ok());
+        let refused = register(&Registration::Ephemeral, 5, HOST).err();
+        assert_eq!(refused, Some(Refusal::SourceQuota { count: 3 }));
+        // Who has a name keeps it, and others get theirs.
+        assert!(register(&alias("a"), 1, HOST).is_ok());
+        assert!(register(&alias("c"), 3, HOST + 1).is_ok());
+    }
+
+    #[test]
     fn routes_that_lead_nowhere_or_too_far_are_refused() {
         let long: Route = (0..33).map(|_| Address::from("x")).collect();
         for bad in [Route::new(), long] {
             let hops = bad.len();
-            let refused = table().register(&Registration::Ephemeral, A, bad, NOW, [0; 16]);
+            let refused = table().register(&Registration::Ephemeral, A, HOST, bad, NOW, [0; 16]);
             assert_eq!(refused.err(), Some(Refusal::Route { hops }));
         }
     }

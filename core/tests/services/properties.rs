@@ -78,7 +78,8 @@ proptest! {
         calls in prop::collection::vec((registrants(), "[ab]{1,2}", 0_u64..40, any::<bool>()), 0..60),
     ) {
         let limits = Limits {
-            live: 5, live_per_registrant: 3, names: 4, names_per_identity: 2, name_lifetime: 50,
+            live: 5, live_per_registrant: 3, live_per_source: 5, names: 4, names_per_identity: 2, names_per_source: 4,
+            name_lifetime: 50,
         };
         let mut table = Table::new(limits, []);
         let mut owners: Vec<(String, Identifier, u64)> = Vec::new();
@@ -87,7 +88,7 @@ proptest! {
             now += passed;
             let registration = Registration::Alias(alias.clone());
             let route = Route::from([Address::from("hop")]);
-            let registered = table.register(&registration, who, route, UnixSeconds(now), [0; 16]);
+            let registered = table.register(&registration, who, 1, route, UnixSeconds(now), [0; 16]);
             let owner = owners.iter().position(|(name, ..)| *name == alias);
             match (registered, who) {
                 (Ok(registered), Registrant::Identity(identifier)) => {

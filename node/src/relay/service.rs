@@ -20,6 +20,7 @@ use crate::exposure::{Access, Exposure};
 use crate::message::Origin;
 use crate::node::{AddressInUse, Node, Shared, lock};
 use crate::router::{Endpoint, Target};
+use crate::shares;
 use crate::transport::BoxFuture;
 use crate::worker::{Context, Delivery, Worker, WorkerError};
 
@@ -168,11 +169,15 @@ impl RelayService {
             Origin::Local => Registrant::Connection(0),
         };
         let route = self.route(message)?;
+        // The outermost is the host, or a channel whose connection is gone.
+        let source = shares::source(node, &message.origin, &message.return_route);
+        let source = source.first().map_or(0, number);
         let mut random = [0; 16];
         getrandom::fill(&mut random)?;
         let registered = lock(&self.table.0).register(
             &registration,
             registrant,
+            source,
             route.clone(),
             node.now(),
             random,
@@ -222,7 +227,7 @@ impl RelayService {
     }
 }
 
-/// A connection's address as a number, for quotas.
+/// A connection's address or a host as a number, for quotas.
 fn number(link: &Address) -> u64 {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();

@@ -12,7 +12,7 @@ use sealway::core::wire::tcp::{self, Deframer};
 use sealway::core::wire::{Address, Frame, Route, RoutingMessage, encode_routing};
 use sealway::core::{Tick, UnixSeconds};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// A routing message as it came.
 #[derive(Clone, Debug)]
@@ -56,7 +56,24 @@ impl Raw {
 
     /// Connects and sends nothing.
     pub(crate) async fn silent(address: &str) -> Self {
-        let socket = TcpStream::connect(address).await.expect("it listens");
+        Self::over(TcpStream::connect(address).await.expect("it listens"))
+    }
+
+    /// As [`Raw::connect`], from another address of this host.
+    pub(crate) async fn connect_from(own: &str, address: &str) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        let own = format!("{own}:0").parse().expect("an address");
+        socket.bind(own).expect("it is ours");
+        let connected = socket.connect(address.parse().expect("an address")).await;
+        let mut raw = Self::over(connected.expect("it listens"));
+        raw.socket
+            .write_all(&[tcp::VERSION])
+            .await
+            .expect("written");
+        raw
+    }
+
+    fn over(socket: TcpStream) -> Self {
         socket.set_nodelay(true).expect("a socket");
         Self {
             socket,
