@@ -10,6 +10,7 @@ mod handshake;
 mod input;
 mod portal;
 mod relay;
+mod streams;
 mod ticket;
 
 pub use channel::{channel, in_order};
@@ -17,6 +18,7 @@ pub use decoders::*;
 pub use handshake::{handshake, hybrid_handshake};
 pub use portal::portal_pair;
 pub use relay::relay_table;
+pub use streams::{native_message, native_pair};
 pub use ticket::ticket;
 
 /// A target's name and what it does.
@@ -38,6 +40,8 @@ pub const TARGETS: &[Target] = &[
     ("legacy_message", legacy_message),
     ("multiaddr_binary", multiaddr_binary),
     ("multiaddr_text", multiaddr_text),
+    ("native_message", native_message),
+    ("native_pair", native_pair),
     ("portal_message", portal_message),
     ("portal_pair", portal_pair),
     ("relay_registration", relay_registration),

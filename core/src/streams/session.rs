@@ -306,6 +306,12 @@ impl Session {
             .collect()
     }
 
+    /// Which end this is.
+    #[must_use]
+    pub const fn role(&self) -> Role {
+        self.role
+    }
+
     /// Streams that have not ended at this end.
     #[must_use]
     pub fn streams(&self) -> usize {
