@@ -50,6 +50,7 @@ counters! {
     HandshakesExpired "handshakes_expired" "Handshakes that were not finished in time.",
     HandshakesEvicted "handshakes_evicted" "Half-finished handshakes given up because there were too many.",
     PeersRefused "peers_refused" "Authenticated peers that may reach nothing here.",
+    HistoriesRefused "histories_refused" "Histories that an open channel refreshed, and that did not continue the known one.",
     FramesRefused "frames_refused" "Channel messages that were forged, damaged or too far off.",
     FramesReplayed "frames_replayed" "Channel messages that had been received before.",
     ChannelGaps "channel_gaps" "Channels under a byte stream that lost a message.",

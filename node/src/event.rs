@@ -37,7 +37,7 @@ pub enum Event {
         /// Why.
         why: String,
     },
-    /// Something was refused.
+    /// Something was refused. Of each reason ten are told at once, then one a second, which says how many it stands for.
     Refused {
         /// Why, with the names that a local operator needs.
         why: String,

@@ -85,6 +85,7 @@ mod router;
 mod services;
 mod shares;
 pub mod store;
+mod telling;
 pub mod transport;
 #[cfg(sealway_weaken)]
 mod weakened;

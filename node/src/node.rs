@@ -23,6 +23,7 @@ use crate::message::Message;
 use crate::relay::RelayTable;
 use crate::router::{Endpoint, Flushes, Hop, Router, Target, Undelivered};
 use crate::shares::Shares;
+use crate::telling::Tellings;
 use crate::transport::tcp::Tcp;
 use crate::transport::unix::Unix;
 use crate::transport::{self, Egress, Ingress, Link, Listening, STALL, Transport, TransportError};
@@ -70,6 +71,7 @@ pub(crate) struct Shared {
     pub(crate) accepted: Mutex<Shares>,
     party: RwLock<Option<Arc<LocalParty>>>,
     events: broadcast::Sender<Event>,
+    pub(crate) tellings: Tellings,
     relay: OnceLock<Arc<RelayTable>>,
     listeners: Mutex<Vec<Listening>>,
     down: watch::Sender<bool>,
@@ -174,6 +176,7 @@ impl NodeBuilder {
             accepted: Mutex::new(Shares::new(self.max_channels)),
             party: RwLock::new(self.party),
             events: broadcast::Sender::new(EVENTS),
+            tellings: Tellings::default(),
             relay: OnceLock::new(),
             listeners: Mutex::default(),
             down: watch::Sender::new(false),

@@ -12,6 +12,7 @@ use crate::mailbox::{self, Mailbox};
 use crate::message::{Message, Origin};
 use crate::node::{AddressInUse, Node, SendError, Shared, route_to};
 use crate::router::{Endpoint, Target};
+use crate::telling::Line;
 
 /// What a message carries, as the reference encodes it (reference, section 0.3).
 pub trait Payload: Sized + Send {
@@ -390,6 +391,11 @@ async fn handle<W: Worker>(worker: &mut W, context: &mut Context, message: Messa
     };
     if let Err(error) = worker.handle(context, delivery).await {
         context.node.counters().one(Count::WorkerErrors);
-        tracing::warn!(address = %context.address, %error, "worker failed to handle a message");
+        let line = format!(
+            "the worker {} failed to handle a message: {error}",
+            context.address
+        );
+        let node = context.node.shared();
+        node.tell(Count::WorkerErrors, Line::Warning(line));
     }
 }

@@ -9,9 +9,9 @@ use raw::{Raw, one, party};
 use sealway::channel::{Channel, ChannelOptions, OpenError};
 use sealway::core::channel::Trust;
 use sealway::core::relay::{EPHEMERAL_SERVICE, Limits, Registration};
-use sealway::core::wire::Route;
+use sealway::core::wire::{Frame, Route};
 use sealway::relay::RelayOptions;
-use sealway::{Count, Node};
+use sealway::{Count, Event, Message, Node};
 
 /// Waits until something was counted so often.
 async fn counted(node: &Node, count: Count, times: u64) {
@@ -180,4 +180,63 @@ async fn a_host_with_many_connections_leaves_relay_names_to_others() {
     let (mut owner, name) = named(Raw::connect_from("127.0.0.2", &address).await).await;
     let mut client = Raw::connect(&address).await;
     by_name(&mut client, &name, &mut owner).await;
+}
+
+/// The refusals that wait among `events`; nothing may have been lost.
+fn refusals(events: &mut tokio::sync::broadcast::Receiver<Event>) -> Vec<String> {
+    use tokio::sync::broadcast::error::TryRecvError;
+    let mut told = Vec::new();
+    loop {
+        match events.try_recv() {
+            Ok(Event::Refused { why }) => told.push(why),
+            Ok(_) => {}
+            Err(TryRecvError::Empty) => return told,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_refusals_is_told_in_few_lines() {
+    const MANY: u64 = 4_322;
+    let relay = Node::builder().start();
+    relay.relay_service(RelayOptions::default()).expect("free");
+    let mut events = relay.events();
+    let flood = async |times: u64| {
+        let before = relay.counters().get(Count::RelayRefused);
+        for _ in 0..times {
+            let message = Message::new(
+                one(EPHEMERAL_SERVICE),
+                Route::new(),
+                Frame::from_slice(b"no registration"),
+            );
+            relay.send(message).await.expect("sent");
+        }
+        while relay.counters().get(Count::RelayRefused) < before + times {
+            tokio::task::yield_now().await;
+        }
+    };
+    flood(MANY).await;
+    assert_eq!(relay.counters().get(Count::RelayRefused), MANY);
+    let told = refusals(&mut events);
+    assert_eq!(told.len(), 10);
+    assert!(told.iter().all(|line| !line.contains("more")), "{told:?}");
+
+    tokio::time::sleep(ms(1_100)).await;
+    let told = refusals(&mut events);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].ends_with("… and 4311 more like it"), "{told:?}");
+
+    // One a second while it goes on.
+    flood(50).await;
+    tokio::time::sleep(ms(1_100)).await;
+    let told = refusals(&mut events);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].ends_with("… and 49 more like it"), "{told:?}");
+    // After a while of quiet, each line again.
+    tokio::time::sleep(ms(20_000)).await;
+    flood(10).await;
+    let told = refusals(&mut events);
+    assert_eq!(told.len(), 10);
+    assert!(told.iter().all(|line| !line.contains("more")), "{told:?}");
 }

@@ -16,6 +16,7 @@ use crate::message::{Message, Origin};
 use crate::node::{Shared, lock};
 use crate::room::Room;
 use crate::router::{Flushes, Hop, NoRoom, Router, Step};
+use crate::telling::Line;
 
 /// Where local workers send: seals, and sends to the peer's decryptor.
 pub(super) struct EncryptorHop {
@@ -315,7 +316,7 @@ fn learn_route(channel: &ChannelShared, nonce: u64, outer: &Message) {
 }
 
 /// The peer rotated, or renewed a credential: its new history must continue the one we know.
-fn refresh(node: &Shared, channel: &ChannelShared, history: &[u8]) {
+fn refresh(node: &Arc<Shared>, channel: &ChannelShared, history: &[u8]) {
     let outcome = Identity::import(history, Some(&channel.origin.peer))
         .map_err(|error| error.to_string())
         .and_then(|identity| {
@@ -324,6 +325,11 @@ fn refresh(node: &Shared, channel: &ChannelShared, history: &[u8]) {
                 .map_err(|error| error.to_string())
         });
     if let Err(error) = outcome {
-        tracing::warn!(peer = %channel.origin.peer, error, "refreshed history refused");
+        node.router.counters.one(Count::HistoriesRefused);
+        let line = format!(
+            "refreshed history of {} refused: {error}",
+            channel.origin.peer
+        );
+        node.tell(Count::HistoriesRefused, Line::Warning(line));
     }
 }

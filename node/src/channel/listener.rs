@@ -17,6 +17,7 @@ use crate::node::{AddressInUse, Node, Shared, lock, route_to};
 use crate::room::Room;
 use crate::router::{Endpoint, Flushes, Hop, Router, Step, Target};
 use crate::shares::{self, Admission, Source};
+use crate::telling::Line;
 
 /// Half-finished handshakes at a listener: 1,024, each under 4 KiB. Beyond, one that was drawn is given up.
 const MAX_HALF_OPEN: usize = 1_024;
@@ -272,9 +273,7 @@ impl Awaiting3 {
         }
         if let Err(error) = node.histories.accept(&established.peer, node.now()) {
             node.router.counters.one(Count::HandshakesRefused);
-            node.emit(Event::Refused {
-                why: error.to_string(),
-            });
+            node.tell(Count::HandshakesRefused, Line::Refused(error.to_string()));
             node.forget(decryptor);
             return Decrypting::Closed;
         }
@@ -309,9 +308,8 @@ impl Awaiting3 {
 fn refuse(node: &Arc<Shared>, channel: &Arc<ChannelShared>) {
     let peer = &channel.origin.peer;
     node.router.counters.one(Count::PeersRefused);
-    node.emit(Event::Refused {
-        why: format!("{peer} may reach nothing here"),
-    });
+    let why = format!("{peer} may reach nothing here");
+    node.tell(Count::PeersRefused, Line::Refused(why));
     channel.close(node, CloseReason::Local, true);
 }
 

@@ -14,6 +14,7 @@ use crate::counters::Count;
 use crate::event::Event;
 use crate::node::{Node, Shared};
 use crate::path::{KeptPath, Path, PathError, PathOptions};
+use crate::telling::Line;
 use crate::transport::socket::{Socket, prepare_tcp};
 use crate::transport::{Listening, TransportError, tcp};
 
@@ -113,7 +114,7 @@ impl Node {
                 };
                 match accepted {
                     Ok((socket, _)) => accept(&node, &inner, socket),
-                    Err(error) => tcp::accept_failed(&error).await,
+                    Err(error) => tcp::accept_failed(node.shared(), &error).await,
                 }
             }
         });
@@ -163,9 +164,8 @@ async fn carry(node: &Arc<Shared>, inner: &Inner, socket: TcpStream) -> Ended {
             driver.refuse();
             if matches!(reason, Reason::TargetRefused | Reason::NoAnswer) {
                 node.router.counters.one(Count::StreamsRefused);
-                node.emit(Event::Refused {
-                    why: format!("inlet at {}: {reason}", inner.listening.address),
-                });
+                let why = format!("inlet at {}: {reason}", inner.listening.address);
+                node.tell(Count::StreamsRefused, Line::Refused(why));
             }
             Ended::Reset(reason)
         }

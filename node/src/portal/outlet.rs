@@ -11,11 +11,11 @@ use super::count_end;
 use super::stream::{Driver, Ended};
 use crate::channel::ChannelShared;
 use crate::counters::Count;
-use crate::event::Event;
 use crate::exposure::Exposure;
 use crate::message::{Message, Origin};
 use crate::node::{AddressInUse, Node, Shared, lock, route_to};
 use crate::router::{Endpoint, Flushes, Hop, Router, Step, Target};
+use crate::telling::Line;
 use crate::transport::socket::Socket;
 use crate::transport::tcp;
 
@@ -144,9 +144,8 @@ impl Connection {
         };
         // The reference would say nothing here; a Disconnect is what its inlets end at, and ours at once.
         node.router.counters.one(Count::StreamsRefused);
-        node.emit(Event::Refused {
-            why: format!("outlet {}: {why}", Address::local(&self.name)),
-        });
+        let line = format!("outlet {}: {why}", Address::local(&self.name));
+        node.tell(Count::StreamsRefused, Line::Refused(line));
         let refusal = Message::new(
             self.peer_route,
             route_to(&self.source),

@@ -15,12 +15,12 @@ use sealway_core::wire::{Address, Frame, Route};
 use super::forward::ForwardHop;
 use super::{NATIVE_SERVICE, REFUSAL};
 use crate::counters::Count;
-use crate::event::Event;
 use crate::exposure::{Access, Exposure};
 use crate::message::Origin;
 use crate::node::{AddressInUse, Node, Shared, lock};
 use crate::router::{Endpoint, Target};
 use crate::shares;
+use crate::telling::Line;
 use crate::transport::BoxFuture;
 use crate::worker::{Context, Delivery, Worker, WorkerError};
 
@@ -130,7 +130,8 @@ impl Worker for RelayService {
         match self.register(&node, &message).await {
             Ok((address, confirmation)) => {
                 node.router.counters.one(Count::RelayRegistered);
-                tracing::info!(peer = ?message.origin.peer(), %address, "relay: registered");
+                let line = format!("relay: {} registered {address}", who(&message.origin));
+                node.tell(Count::RelayRegistered, Line::Note(line));
                 // The confirmation comes from the new address: its return route tells it (reference, section 7.1).
                 let to = message.return_route;
                 let confirmation = Frame::from_slice(&confirmation);
@@ -140,13 +141,8 @@ impl Worker for RelayService {
             }
             Err(why) => {
                 node.router.counters.one(Count::RelayRefused);
-                let who = message
-                    .origin
-                    .peer()
-                    .map_or_else(|| "a bare connection".to_owned(), ToString::to_string);
-                node.emit(Event::Refused {
-                    why: format!("relay: registration of {who}: {why}"),
-                });
+                let line = format!("relay: registration of {}: {why}", who(&message.origin));
+                node.tell(Count::RelayRefused, Line::Refused(line));
                 if self.native {
                     context.answer(message.return_route, format!("{REFUSAL}{why}!"));
                 }
@@ -225,6 +221,13 @@ impl RelayService {
             }
         }
     }
+}
+
+/// Who registers, for people.
+fn who(origin: &Origin) -> String {
+    origin
+        .peer()
+        .map_or_else(|| "a bare connection".to_owned(), ToString::to_string)
 }
 
 /// A connection's address or a host as a number, for quotas.

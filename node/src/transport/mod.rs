@@ -26,6 +26,7 @@ use crate::message::{Message, Origin, TransportOrigin};
 use crate::node::{Node, Shared};
 use crate::room::{Reservoir, Room};
 use crate::router::{Bottleneck, Flush, Flushes, Hop, NoRoom, Router, Step, Undelivered, Wanted};
+use crate::telling::Line;
 
 /// How long a queue that others wait for may stand still before it is given up.
 pub(crate) const STALL: Duration = Duration::from_secs(10);
@@ -221,9 +222,13 @@ impl Bottleneck for LinkShared {
     }
 
     fn give_up(&self, reason: Count) {
-        tracing::warn!(peer = %self.origin.peer, reason = reason.name(), "connection closed: it takes nothing");
         if let Some(node) = self.node.upgrade() {
             node.router.counters.one(reason);
+            let line = format!(
+                "connection with {} closed: it takes nothing",
+                self.origin.peer
+            );
+            node.tell(reason, Line::Warning(line));
         }
         self.egress.close();
         self.end();

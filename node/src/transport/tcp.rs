@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sealway_core::wire::AddressType;
@@ -9,7 +10,9 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::socket::{Socket, prepare_tcp};
 use super::{BoxFuture, Link, Listening, Transport, TransportError, stream};
-use crate::node::Node;
+use crate::counters::Count;
+use crate::node::{Node, Shared};
+use crate::telling::Line;
 
 /// One attempt to connect to one of a host's addresses.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -68,7 +71,7 @@ impl Transport for Tcp {
                                 );
                             }
                         }
-                        Err(error) => accept_failed(&error).await,
+                        Err(error) => accept_failed(&shared, &error).await,
                     }
                 }
             });
@@ -78,8 +81,10 @@ impl Transport for Tcp {
 }
 
 /// Out of file descriptors, most likely: the listener waits for some to come back instead of spinning.
-pub(crate) async fn accept_failed(error: &io::Error) {
-    tracing::warn!(%error, "a connection could not be accepted");
+pub(crate) async fn accept_failed(node: &Arc<Shared>, error: &io::Error) {
+    node.router.counters.one(Count::ConnectionsRefused);
+    let line = format!("a connection could not be accepted: {error}");
+    node.tell(Count::ConnectionsRefused, Line::Warning(line));
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 

@@ -119,7 +119,7 @@ impl Transport for Unix {
                             );
                         }
                         Ok(_) => {}
-                        Err(error) => accept_failed(&error).await,
+                        Err(error) => accept_failed(&shared, &error).await,
                     }
                 }
             });
