@@ -39,7 +39,14 @@ impl Message {
     /// Bytes that this message is charged with in a mailbox.
     pub(crate) fn cost(&self) -> usize {
         const HEADERS: usize = 256;
-        self.payload.len() + HEADERS
+        self.payload.len() + HEADERS + self.routes_cost()
+    }
+
+    /// Bytes that its routes take: a sender's words can be much longer than what it says.
+    pub(crate) fn routes_cost(&self) -> usize {
+        const HOP: usize = 24;
+        let hops = self.onward.iter().chain(self.return_route.iter());
+        hops.map(|hop| hop.value().len() + HOP).sum()
     }
 }
 

@@ -21,6 +21,7 @@ use crate::event::Event;
 use crate::exposure::Exposure;
 use crate::message::Message;
 use crate::relay::RelayTable;
+use crate::room::Reservoir;
 use crate::router::{Endpoint, Flushes, Hop, Router, Target, Undelivered};
 use crate::shares::Shares;
 use crate::telling::Tellings;
@@ -79,7 +80,7 @@ pub(crate) struct Shared {
     cut: watch::Sender<bool>,
     tasks: AtomicUsize,
     /// Answers that wait for room, see [`Shared::send_soon`].
-    waiting_answers: AtomicUsize,
+    waiting_answers: Reservoir,
     idle: Notify,
     max_connections: usize,
     clock: Arc<WallClock>,
@@ -103,8 +104,11 @@ type WallClock = dyn Fn() -> UnixSeconds + Send + Sync;
 const MAX_CONNECTIONS: usize = 16_384;
 /// Secure channels that a node accepts at the most, unless told otherwise: each some 2 KiB.
 const MAX_CHANNELS: usize = 16_384;
-/// Answers that wait for room at a time: 256, each as large as what it answers, which fitted a mailbox.
-const WAITING_ANSWERS: usize = 256;
+/// Answers that wait for room at a time: 8 MiB of memory, or one that is larger; each is charged 32 KiB at least, so that there are
+/// 256 at the most. Further ones are dropped.
+const WAITING_ANSWERS: u32 = 8 << 20;
+/// What an answer that waits is charged at the least, for its task and its timer.
+const WAITING_ANSWER: usize = 32 << 10;
 /// Events that a slow listener may be behind: 256, some 64 KiB; older ones are lost to it.
 const EVENTS: usize = 256;
 
@@ -182,7 +186,7 @@ impl NodeBuilder {
             down: watch::Sender::new(false),
             cut: watch::Sender::new(false),
             tasks: AtomicUsize::new(0),
-            waiting_answers: AtomicUsize::new(0),
+            waiting_answers: Reservoir::new(WAITING_ANSWERS),
             idle: Notify::new(),
             max_connections: self.max_connections,
             clock: self.clock,
@@ -618,19 +622,24 @@ impl Shared {
         let mut flushes = Flushes::default();
         let outcome = self.router.deliver(answer, &mut flushes);
         flushes.run();
-        let Err(Undelivered::Full(held, _)) = outcome else {
+        let Err(Undelivered::Full(mut held, _)) = outcome else {
             // Gone, or refused: the router has counted it.
             return;
         };
-        if self.waiting_answers.fetch_add(1, Ordering::AcqRel) >= WAITING_ANSWERS {
-            self.waiting_answers.fetch_sub(1, Ordering::AcqRel);
-            self.router.counters.one(Count::MailboxFull);
-            return;
+        let mut cost = 0;
+        for message in &mut held {
+            message.payload.compact();
+            cost += message.payload.footprint() + message.cost();
         }
+        let Some(room) = self.waiting_answers.try_reserve(cost.max(WAITING_ANSWER)) else {
+            self.router
+                .counters
+                .add(Count::MailboxFull, held.len() as u64);
+            return;
+        };
         let node = Arc::clone(self);
         self.spawn(async move {
-            for mut message in held {
-                message.payload.compact();
+            for message in held {
                 if tokio::time::timeout(STALL, node.send(message))
                     .await
                     .is_err()
@@ -638,7 +647,7 @@ impl Shared {
                     node.router.counters.one(Count::MailboxFull);
                 }
             }
-            node.waiting_answers.fetch_sub(1, Ordering::AcqRel);
+            drop(room);
         });
     }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use node_common::route;
 use raw::{Raw, one};
-use sealway::core::wire::{Frame, Route, encode_routing, tcp};
-use sealway::{Context, Count, Delivery, Exposure, Node, Worker, WorkerError};
+use sealway::core::wire::{Address, Frame, Route, encode_routing, tcp};
+use sealway::{Context, Count, Delivery, Echo, Exposure, Node, Worker, WorkerError};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 
@@ -60,7 +60,57 @@ async fn send_raisins(raw: &mut Raw, to: &str, messages: usize) {
     }
 }
 
+/// Memory of one process: these run one after the other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_is_bounded_in_memory() {
+    small_messages_that_wait_do_not_hold_the_buffers_they_came_in().await;
+    routes_count_as_what_they_take().await;
+    answers_that_nobody_reads_are_bounded_in_bytes().await;
+}
+
+/// A message whose routes are much longer than what it says.
+async fn routes_count_as_what_they_take() {
+    let node = Node::builder().start();
+    node.start_worker("stuck", Stuck, Exposure::local().to_transports())
+        .expect("free");
+    let listening = node.listen("127.0.0.1:0").await.expect("a free port");
+    let mut sender = Raw::connect(&listening.address).await;
+    let long = |hop: u8| Address::local([hop; 1_000]);
+    let onward: Route = std::iter::once("stuck".into())
+        .chain((0..63).map(long))
+        .collect();
+    let mut frame = Frame::from_slice(b"x");
+    encode_routing(&mut frame, &onward, &(0..15).map(long).collect());
+    tcp::encode_frame(&mut frame).expect("short enough");
+    let before = resident_mib();
+    for _ in 0..6_000 {
+        let written = sender.socket.write_all(frame.as_slice());
+        written.await.expect("written");
+    }
+    while node.counters().get(Count::MailboxFull) < 1_000 {
+        tokio::task::yield_now().await;
+    }
+    let held = resident_mib().saturating_sub(before);
+    assert!(held < 24, "{held} MiB for a mailbox of one");
+    println!("long routes: {held} MiB");
+}
+
+async fn answers_that_nobody_reads_are_bounded_in_bytes() {
+    let node = Node::builder().start();
+    node.start_worker("echo", Echo, Exposure::local().to_transports())
+        .expect("free");
+    let listening = node.listen("127.0.0.1:0").await.expect("a free port");
+    let mut sender = Raw::connect(&listening.address).await;
+    let question = framed("echo", &vec![1; 4 << 20]);
+    let before = resident_mib();
+    while node.counters().get(Count::MailboxFull) < 40 {
+        sender.socket.write_all(&question).await.expect("written");
+    }
+    let held = resident_mib().saturating_sub(before);
+    assert!(held < 64, "{held} MiB for answers that nobody reads");
+    println!("answers: {held} MiB");
+}
+
 async fn small_messages_that_wait_do_not_hold_the_buffers_they_came_in() {
     let node = Node::builder().start();
     // A receiver behind a relay that reads nothing. The kernel takes little in its place.

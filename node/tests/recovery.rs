@@ -608,3 +608,48 @@ async fn no_message_arrives_twice_and_no_record_leaves_twice_whatever_breaks() {
         );
     }
 }
+
+/// Writes until the connection is reset, and reads nothing.
+async fn pour(mut socket: TcpStream) {
+    while socket.write_all(&[7; 64 << 10]).await.is_ok() {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_that_nobody_reads_both_ways_are_reset_and_a_bystander_goes_on() {
+    let portal = Portal::new(11).await;
+    let mut pourers = Vec::new();
+    for _ in 0..3 {
+        let client = TcpStream::connect(portal.inlet.address())
+            .await
+            .expect("it listens");
+        let (target, _) = portal.target.accept().await.expect("a connection");
+        pourers.extend([client, target]);
+    }
+    let mut client = TcpStream::connect(portal.inlet.address())
+        .await
+        .expect("it listens");
+    let (mut target, _) = portal.target.accept().await.expect("a connection");
+    let pourers: Vec<_> = pourers
+        .into_iter()
+        .map(|socket| tokio::spawn(pour(socket)))
+        .collect();
+    // Each node waits for sockets of its own while the other one's paths are full of what is for them.
+    while portal.client.counters().get(Count::EgressStalled) == 0
+        || portal.server.counters().get(Count::EgressStalled) == 0
+    {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    for pourer in pourers {
+        tokio::time::timeout(Duration::from_secs(120), pourer)
+            .await
+            .expect("a stream that stands still for others is reset")
+            .expect("no panic");
+    }
+    client.write_all(b"hello").await.expect("written");
+    let mut heard = [0; 5];
+    tokio::time::timeout(SOON, target.read_exact(&mut heard))
+        .await
+        .expect("in time")
+        .expect("not reset");
+    assert_eq!(&heard, b"hello");
+}

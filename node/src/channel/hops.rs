@@ -227,7 +227,7 @@ fn in_order(
     if let Some(message) = inner.as_mut().filter(|_| ordered.queue.is_early(nonce)) {
         message.payload.compact();
     }
-    let len = inner.as_ref().map_or(0, |message| message.payload.len());
+    let len = inner.as_ref().map_or(0, Message::cost);
     let mut ready = match ordered.queue.push(nonce, len, inner) {
         Delivery::Ready(message) if !ordered.queue.is_waiting() => {
             return message.map_or(Step::Done, Step::Next);
@@ -242,10 +242,12 @@ fn in_order(
         Delivery::Late(message) => return message.map_or(Step::Done, Step::Next),
     };
     ready.extend(ordered.drain());
-    ordered.since = if ordered.queue.is_waiting() {
-        ordered.since.or_else(|| Some(Instant::now()))
-    } else {
-        None
+    // What waits behind another gap than before has a deadline of its own.
+    let moved = !ready.is_empty();
+    ordered.since = match ordered.since {
+        _ if !ordered.queue.is_waiting() => None,
+        Some(since) if !moved => Some(since),
+        _ => Some(Instant::now()),
     };
     match ready.len() {
         0 => Step::Done,

@@ -39,6 +39,9 @@ const UNREAD: Duration = Duration::from_secs(300);
 /// socket does not reset what was written last.
 const DRAIN: Duration = Duration::from_secs(2);
 
+/// After a reset, the path gets this long to take what tells the peer. Where it does not, the peer finds out by its own means.
+const LAST_WORDS: Duration = Duration::from_secs(30);
+
 /// What the socket's two sides share.
 pub(super) struct StreamShared {
     node: Weak<Shared>,
@@ -250,6 +253,18 @@ impl StreamShared {
         }
     }
 
+    /// How the connection ended, once it has.
+    fn over(&self) -> Option<Over> {
+        lock(&self.machine).over
+    }
+
+    /// Resolves when the connection has been reset.
+    async fn reset(&self) {
+        while !matches!(self.over(), Some(Over::Reset(_))) {
+            self.changed.notified().await;
+        }
+    }
+
     /// What is to be sent before anything else.
     fn take_outgoing(&self) -> Vec<Frame> {
         std::mem::take(&mut lock(&self.machine).outgoing)
@@ -354,10 +369,20 @@ impl Driver {
             }
         });
         let mut fate = self.fates();
+        let shared = Arc::clone(&self.shared);
         loop {
-            self.send_outgoing().await;
             if writer.has_failed() {
-                self.shared.fail(Reason::SocketFailed);
+                shared.fail(Reason::SocketFailed);
+            }
+            if let Some(over @ Over::Reset(_)) = shared.over() {
+                return self.end(over).await;
+            }
+            // Whatever waits for room on the path is given up with the connection: the path may be full because the other end
+            // waits for this very socket.
+            tokio::select! {
+                biased;
+                () = self.send_outgoing() => {}
+                () = shared.reset() => continue,
             }
             let (reading, deadline, finish, over) = self.look();
             if finish {
@@ -373,7 +398,11 @@ impl Driver {
                 () = self.shared.changed.notified() => {}
                 reason = fate.bad() => self.shared.fail(reason),
                 () = tokio::time::sleep(until.unwrap_or_default()), if until.is_some() => self.on_deadline(),
-                chunk = next_chunk(&self.node, &self.shared, self.want), if reading => self.on_chunk(chunk).await,
+                chunk = next_chunk(&self.node, &self.shared, self.want), if reading => tokio::select! {
+                    biased;
+                    () = self.on_chunk(chunk) => {}
+                    () = shared.reset() => {}
+                },
             }
         }
     }
@@ -446,15 +475,17 @@ impl Driver {
 
     /// Ends the socket as the state machine said.
     async fn end(self, over: Over) -> Ended {
-        self.send_outgoing().await;
         let writer = Arc::clone(&self.shared.writer);
         match over {
             Over::Reset(reason) => {
+                // First, so that what waits for room in this socket's queue goes on; that may make the room on the path.
                 writer.close(true);
+                let _ = tokio::time::timeout(LAST_WORDS, self.send_outgoing()).await;
                 Ended::Reset(reason)
             }
             Over::Orderly => {
                 writer.finish();
+                self.send_outgoing().await;
                 if !self.all_written().await {
                     writer.close(true);
                     return Ended::Reset(Reason::SocketFailed);
