@@ -143,6 +143,47 @@ async fn a_registration_does_not_outlive_who_hung_up_before_it_was_served() {
         .expect("nothing is left");
 }
 
+/// The name would lead through `hop`, which never ends, and so stay for good.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_registration_through_a_hop_is_refused_and_leaves_nothing() {
+    use sealway::core::relay::{EPHEMERAL_SERVICE, Registration};
+    use sealway::core::wire::{Frame, Route, encode_routing, tcp};
+
+    let (relay, listening) = relay("127.0.0.1:0").await;
+    relay
+        .start_service(Service::Hop, Exposure::local().to_transports())
+        .expect("free");
+    let before = relay.addresses();
+    // Without the hop the same bytes do register.
+    for (through, served) in [
+        (None, Count::RelayRegistered),
+        (Some("hop"), Count::RelayRefused),
+    ] {
+        let onward = through.into_iter().chain([EPHEMERAL_SERVICE]);
+        let onward = onward.map(Address::local).collect::<Route>();
+        let mut frame = Frame::from_slice(&Registration::Ephemeral.encode());
+        let back = Route::from_iter([Address::local("me")]);
+        encode_routing(&mut frame, &onward, &back);
+        tcp::encode_frame(&mut frame).expect("short");
+        let mut socket = TcpStream::connect(&listening.address).await.expect("up");
+        socket.write_all(&[tcp::VERSION]).await.expect("sent");
+        socket.write_all(frame.as_slice()).await.expect("sent");
+        let all = async {
+            while relay.counters().get(served) == 0 {
+                tokio::task::yield_now().await;
+            }
+            drop(socket);
+            while !relay.links().is_empty() || relay.addresses() != before {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(SOON, all)
+            .await
+            .expect("served, then nothing is left");
+    }
+    assert_eq!(relay.counters().get(Count::RelayRegistered), 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_relay_reaches_nothing_behind_the_listener() {
     let (relay, listening) = relay("127.0.0.1:0").await;

@@ -209,6 +209,12 @@ impl RelayService {
     /// Where data for the registrant goes: native clients get it over the connection under their channel.
     fn route(&self, message: &Delivery<Frame>) -> Result<Route, WorkerError> {
         if !self.native {
+            // Through anything else, as a `hop` of ours, the name would outlive whoever registered it: only the end of its
+            // own connection or channel takes it out of the table.
+            let leads_elsewhere = |source| message.return_route.first() != Some(source);
+            if message.origin.source().is_some_and(leads_elsewhere) {
+                return Err("the return route does not start with the way that it came".into());
+            }
             return Ok(data_route(&message.return_route));
         }
         match &message.origin {
