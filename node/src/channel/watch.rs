@@ -112,9 +112,10 @@ fn look_for_gaps(node: &Arc<Shared>, channel: &ChannelShared) {
         {
             return;
         }
+        // Told before the lock is released: nothing behind the gap may reach a stream that has not seen it.
+        hops::gap(node, channel);
         ordered.give_up()
     };
-    hops::gap(node, channel);
     let mut flushes = Flushes::default();
     for message in released {
         if let Err(Undelivered::Full(held, _)) = node.router.deliver(message, &mut flushes) {
