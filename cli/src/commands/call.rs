@@ -41,13 +41,10 @@ struct Reply {
 
 async fn exchange(node: &Node, home: &Home, args: &CallArgs) -> Result<Reply> {
     let until = Instant::now() + args.timeout;
+    let expect = expected(args.expect.expect.as_ref(), args.route.route(), home)?;
     let options = PathOptions {
         deadline: args.timeout,
-        ..PathOptions::expect(expected(
-            args.expect.expect.as_ref(),
-            args.route.route(),
-            home,
-        )?)
+        ..PathOptions::expect(expect.clone())
     };
     let to = args.route.route().multiaddr();
     let late = || {
@@ -59,7 +56,8 @@ async fn exchange(node: &Node, home: &Home, args: &CallArgs) -> Result<Reply> {
     };
     let path = tokio::time::timeout(args.timeout, node.path(to, &options))
         .await
-        .map_err(|_| late())??;
+        .map_err(|_| late())?
+        .map_err(|error| reach::unreached(error, &expect))?;
     let payload = if args.raw {
         args.payload.clone().into_bytes()
     } else {

@@ -33,12 +33,14 @@ pub(crate) async fn run(args: &InletArgs, global: &Global, output: Output) -> Re
     let peers = Access::trust(expect.clone());
     let exposure = Exposure::local().to_channels(peers, "echo");
     node.start_service(Service::Echo, exposure)?;
-    let options = PathOptions::expect(expect);
+    let options = PathOptions::expect(expect.clone());
     let listen = args.listen.to_string();
     let opening = async {
-        Ok(node
-            .inlet(&listen, args.to.route().multiaddr(), options)
-            .await?)
+        let inlet = node.inlet(&listen, args.to.route().multiaddr(), options);
+        inlet.await.map_err(|error| match error {
+            InletError::Path(error) => reach::unreached(error, &expect),
+            error => error.into(),
+        })
     };
     let opened = daemon.starting(opening).await;
     drop(node);

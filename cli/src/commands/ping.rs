@@ -114,9 +114,12 @@ async fn measure(node: &Node, hop: &Hop, trust: &Trust, args: &PingArgs) -> Resu
     };
     let options = PathOptions {
         deadline: args.timeout,
-        ..PathOptions::expect(expect)
+        ..PathOptions::expect(expect.clone())
     };
-    let path = node.path(&hop.to, &options).await?;
+    let path = node
+        .path(&hop.to, &options)
+        .await
+        .map_err(|error| reach::unreached(error, &expect))?;
     let wait = if hop.is_last {
         args.timeout
     } else {

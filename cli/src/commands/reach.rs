@@ -6,6 +6,7 @@ use sealway::channel::{CloseReason, OpenError};
 use sealway::relay::RegisterError;
 use sealway::transport::TransportError;
 use sealway::{PathError, RequestError};
+use sealway_core::channel::Trust;
 
 use crate::error::{CliError, Kind};
 
@@ -51,7 +52,7 @@ impl From<PathError> for CliError {
                 format!("met {met} at /secure/{listener}, who is neither pinned here nor expected"),
             )
             .hint(format!(
-                "if you mean to reach it: --expect {met}, or: sealway peer add NAME {met}"
+                "if its owner has told you this identifier: --expect {met}, or: sealway peer add NAME {met}"
             )),
             PathError::Channel {
                 error: OpenError::Send(_),
@@ -69,6 +70,35 @@ impl From<PathError> for CliError {
             error => CliError::failed(&error).hint("check the route"),
         }
     }
+}
+
+/// Why there is no path, for a caller who meant to reach `expected`. Whoever was met instead is not recommended: a relay that
+/// leads callers to itself would be.
+pub(super) fn unreached(error: PathError, expected: &Trust) -> CliError {
+    let PathError::Channel {
+        error: OpenError::Unexpected { met },
+        listener,
+    } = &error
+    else {
+        return error.into();
+    };
+    let meant = match expected {
+        Trust::Identifier(one) => one.to_string(),
+        Trust::AnyOf(several) => match several.as_slice() {
+            [] => return error.into(),
+            [one] => one.to_string(),
+            several => format!("one of {} pinned identities", several.len()),
+        },
+        _ => return error.into(),
+    };
+    CliError::new(
+        Kind::Refused,
+        format!("expected {meant}, met {met} at /secure/{listener}"),
+    )
+    .hint(format!(
+        "the relay or the network may have led you to somebody else; go on only if the owner of {met} has told you this \
+         identifier by another way"
+    ))
 }
 
 /// Whoever accepted the connection does not speak the protocol, or has just ended.

@@ -8,6 +8,7 @@ mod portals;
 #[path = "../support/mod.rs"]
 mod support;
 mod transcripts;
+mod trust;
 
 use std::path::Path;
 

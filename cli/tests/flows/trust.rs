@@ -1,0 +1,47 @@
+//! Whom a node admits, whom a caller means, and whose identity may go.
+
+use rustix::process::Signal;
+
+use super::support::running::Running;
+use super::{at, identity, json, route};
+
+/// Starts the node of the home `host`, which trusts `trusted`; its route to echo.
+fn node_that_trusts(path: &std::path::Path, trusted: &str) -> (Running, String) {
+    let node = Running::start(
+        path,
+        &[
+            "--home",
+            "host",
+            "node",
+            "--listen",
+            "127.0.0.1:0",
+            "--trust",
+            trusted,
+        ],
+    );
+    let route = route(&node.address("listening"), "/secure/api/service/echo");
+    (node, route)
+}
+
+#[test]
+fn whoever_stands_in_for_the_expected_one_is_not_recommended() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let (met, meant) = (identity(path, "host"), identity(path, "meant"));
+    let (node, route) = node_that_trusts(path, "everyone");
+    let warned = |arguments: &[&str]| {
+        let ran = at(path, "caller", arguments);
+        assert_eq!(ran.code, Some(3), "{ran:?}");
+        let told = format!("expected {meant}, met {met}");
+        assert!(ran.stderr.contains(&told), "{ran:?}");
+        assert!(ran.stderr.contains("by another way"), "{ran:?}");
+        assert!(!ran.stderr.contains(&format!("--expect {met}")), "{ran:?}");
+    };
+    warned(&["call", &route, "hi", "--expect", &meant]);
+    warned(&["ping", &route, "--expect", &meant]);
+    let inlet = ["inlet", "--listen", "127.0.0.1:0", "--to", &route];
+    warned(&[&inlet[..], &["--expect", &meant]].concat());
+    json(path, "caller", &["peer", "add", "meant", &meant]);
+    warned(&["call", &route, "hi"]);
+    assert_eq!(node.end(Signal::TERM), Some(0));
+}
