@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use sealway::control::{Answer, Call, Changed, ControlServer, Method, Status};
 use sealway::home::Home;
+use sealway::keys::load_party;
 use sealway::store::Name;
 use sealway::{Event, Node};
 use serde_json::{Value, json};
@@ -292,7 +293,7 @@ impl Handler {
     }
 
     async fn reload_identity(&self) -> Answer {
-        match party::load(&self.home, self.name.as_ref()).await {
+        match load_party(&self.home, self.name.as_ref(), &[]).await {
             Ok(party) => {
                 self.node.set_identity(party);
                 Answer::ok("")

@@ -13,7 +13,7 @@ use sealway_core::crypto::KeyType;
 use sealway_core::identity::Rotation;
 use serde_json::{Value, json};
 
-use super::{hex, name_of, tell_others};
+use super::{hex, name_of, status, tell_others, wait_for};
 use crate::args::{Global, IdentityCommand, KeyKind};
 use crate::error::{CliError, Result};
 use crate::home;
@@ -71,12 +71,33 @@ pub(crate) fn run(command: IdentityCommand, global: &Global, output: Output) -> 
         IdentityCommand::Delete { name } => {
             let home = home()?;
             let name = name_of(&name)?;
+            refuse_if_in_use(&home, &name)?;
             home.identities().delete(&name).wait()?;
             tell_others(&home, Changed::Identities, output)?;
             output.note(&format!("deleted {name} and its keys"));
             output.result("", &json!({"deleted": name.as_str()}))
         }
     }
+}
+
+/// A running process goes on under its identity: without the key on the disk it could neither rotate nor start again.
+fn refuse_if_in_use(home: &Home, name: &Name) -> Result<()> {
+    // One that is missing or damaged, no process has loaded.
+    let Ok(stored) = home.identities().get(Some(name)) else {
+        return Ok(());
+    };
+    let identifier = stored.identity.identifier().to_string();
+    let processes = wait_for(async { Ok(status::ask_all(home).await) })?;
+    let user = processes
+        .iter()
+        .find(|process| process["identifier"] == identifier.as_str());
+    let Some(pid) = user.and_then(|process| process["pid"].as_u64()) else {
+        return Ok(());
+    };
+    Err(
+        CliError::failed(format!("the identity {name} is in use by process {pid}"))
+            .hint(format!("end it (kill {pid}), then delete the identity")),
+    )
 }
 
 fn chosen(name: Option<&str>) -> Result<Option<Name>> {

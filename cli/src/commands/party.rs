@@ -24,11 +24,12 @@ impl From<PartyLoadError> for CliError {
     }
 }
 
-/// Loads the identity of this name, or the default one; makes a default one if there is none at all.
+/// Loads the identity of this name, or the default one; makes a default one if there is none at all. Only for the start: a
+/// process under way never takes up an identity that nobody made.
 ///
 /// # Errors
 /// It is not there, or cannot be used.
-pub(super) async fn load(home: &Home, name: Option<&Name>) -> Result<Arc<LocalParty>> {
+async fn load_or_create(home: &Home, name: Option<&Name>) -> Result<Arc<LocalParty>> {
     if name.is_none() {
         let default = super::name_of("default")?;
         home.identities()
@@ -43,7 +44,7 @@ pub(super) async fn load(home: &Home, name: Option<&Name>) -> Result<Arc<LocalPa
 /// # Errors
 /// The identity is not there, or cannot be used.
 pub(super) async fn start_node(home: &Home, name: Option<&Name>) -> Result<Node> {
-    let party = load(home, name).await?;
+    let party = load_or_create(home, name).await?;
     let clock = home.clone();
     let node = Node::builder()
         .identity(party)

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use sealway::control::{ControlClient, Method};
+use sealway::home::Home;
 use serde_json::{Value, json};
 
 use super::clock;
@@ -21,19 +22,7 @@ pub(crate) async fn run(args: &StatusArgs, global: &Global, output: Output) -> R
         clock::accept(&home, output).await?;
     }
     clock::warn(&home, output);
-    let mut processes = Vec::new();
-    for mut client in ControlClient::all(&home).await {
-        let pid = client.pid();
-        let status = match client.call(Method::Get, "/status", &[]).await {
-            Ok(answer) if answer.is_ok() => {
-                serde_json::from_slice(&answer.body).unwrap_or_default()
-            }
-            Ok(_) => json!({"pid": pid, "error": "it gave no status"}),
-            Err(error) => json!({"pid": pid, "error": error.to_string()}),
-        };
-        processes.push(status);
-    }
-    processes.sort_by_key(|process: &Value| process["pid"].as_u64());
+    let processes = ask_all(&home).await;
     if processes.is_empty() {
         output.note("nothing runs on this home");
     }
@@ -45,6 +34,24 @@ pub(crate) async fn run(args: &StatusArgs, global: &Global, output: Output) -> R
             "clock_behind_seconds": home.clock().behind_by(),
         }),
     )
+}
+
+/// What each process of the home says of itself, in the order of their ids; why not, of one that says nothing.
+pub(super) async fn ask_all(home: &Home) -> Vec<Value> {
+    let mut processes = Vec::new();
+    for mut client in ControlClient::all(home).await {
+        let pid = client.pid();
+        let status = match client.call(Method::Get, "/status", &[]).await {
+            Ok(answer) if answer.is_ok() => {
+                serde_json::from_slice(&answer.body).unwrap_or_default()
+            }
+            Ok(_) => json!({"pid": pid, "error": "it gave no status"}),
+            Err(error) => json!({"pid": pid, "error": error.to_string()}),
+        };
+        processes.push(status);
+    }
+    processes.sort_by_key(|process: &Value| process["pid"].as_u64());
+    processes
 }
 
 fn lines(process: &Value) -> String {

@@ -24,6 +24,26 @@ fn node_that_trusts(path: &std::path::Path, trusted: &str) -> (Running, String) 
 }
 
 #[test]
+fn an_identity_in_use_is_not_deleted() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let host = identity(path, "host");
+    json(path, "host", &["identity", "create", "spare"]);
+    let (node, _) = node_that_trusts(path, "everyone");
+    let refused = at(path, "host", &["identity", "delete", "default"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(
+        refused.stderr.contains(&format!("process {}", node.id())),
+        "{refused:?}"
+    );
+    let shown = at(path, "host", &["identity", "show", "default"]);
+    assert!(shown.stdout.contains(&host), "it is still there: {shown:?}");
+    json(path, "host", &["identity", "delete", "spare"]);
+    assert_eq!(node.end(Signal::TERM), Some(0));
+    json(path, "host", &["identity", "delete", "default"]);
+}
+
+#[test]
 fn whoever_stands_in_for_the_expected_one_is_not_recommended() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
