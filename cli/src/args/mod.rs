@@ -172,7 +172,7 @@ pub(crate) struct NodeArgs {
     /// Relay for others, too
     #[arg(long)]
     pub(crate) relay: bool,
-    /// Who may reach the services: an identifier, or everyone (default: pinned peers)
+    /// Who may reach the services in this run, beside pinned peers: an identifier, or everyone; repeatable
     #[arg(long, value_name = "IDENTIFIER|everyone")]
     pub(crate) trust: Vec<Trusted>,
     #[command(flatten)]
@@ -350,7 +350,7 @@ pub(crate) enum KeyKind {
 /// `sealway peer …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PeerCommand {
-    /// Trust an identity
+    /// Trust an identity in both directions: to reach all that is offered to pinned peers, and to be reached
     Add {
         /// The name to show it by
         #[arg(value_parser = values::name)]

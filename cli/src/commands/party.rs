@@ -134,15 +134,8 @@ pub(super) struct Admission {
     pub(super) service: Access,
 }
 
-/// What `--trust` says; without it the pins decide.
+/// Those of `--trust`, for this run, and whoever is pinned at the time.
 pub(super) fn admission(trusted: &[Trusted], pins: &Arc<Pins>) -> Admission {
-    if trusted.is_empty() {
-        let (at_listener, at_service) = (Arc::clone(pins), Arc::clone(pins));
-        return Admission {
-            listener: Access::by(move |peer, _| at_listener.knows(peer)),
-            service: Access::by(move |peer, resource| at_service.admits(peer, resource)),
-        };
-    }
     let trust = if trusted.contains(&Trusted::Everyone) {
         Trust::Everyone
     } else {
@@ -152,9 +145,17 @@ pub(super) fn admission(trusted: &[Trusted], pins: &Arc<Pins>) -> Admission {
         });
         Trust::AnyOf(identifiers.collect())
     };
+    let at_listener = (trust.clone(), Arc::clone(pins));
+    let at_service = (trust, Arc::clone(pins));
     Admission {
-        listener: Access::trust(trust.clone()),
-        service: Access::trust(trust),
+        listener: Access::by(move |peer, _| {
+            let (trust, pins) = &at_listener;
+            trust.admits(peer) || pins.knows(peer)
+        }),
+        service: Access::by(move |peer, resource| {
+            let (trust, pins) = &at_service;
+            trust.admits(peer) || pins.admits(peer, resource)
+        }),
     }
 }
 

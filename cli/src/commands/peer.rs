@@ -41,7 +41,7 @@ pub(crate) fn run(command: PeerCommand, global: &Global, output: Output) -> Resu
             };
             tell_others(&home, Changed::Peers, output)?;
             output.note(&format!(
-                "{name} is trusted: it may reach what is offered to pinned peers"
+                "{name} is trusted: it may reach all services and outlets of this home, and is expected at the end of a route"
             ));
             output.result(&peer.identifier.to_string(), &described(&peer))
         }
@@ -61,7 +61,10 @@ pub(crate) fn run(command: PeerCommand, global: &Global, output: Output) -> Resu
             let home = home::open(global)?;
             let peer = home.peers().remove(&name).wait()?;
             tell_others(&home, Changed::Peers, output)?;
-            output.note(&format!("{} is not trusted any more", peer.identifier));
+            output.note(&format!(
+                "{} is not pinned any more; a node started with --trust for it admits it until it ends",
+                peer.identifier
+            ));
             output.result("", &described(&peer))
         }
     }

@@ -24,6 +24,24 @@ fn node_that_trusts(path: &std::path::Path, trusted: &str) -> (Running, String) 
 }
 
 #[test]
+fn a_pinned_peer_is_admitted_beside_those_of_trust_until_it_is_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let host = identity(path, "host");
+    let [friend, mallory] = ["friend", "mallory"].map(|home| identity(path, home));
+    let (node, route) = node_that_trusts(path, &friend);
+    let call = |home| at(path, home, &["call", &route, "hi", "--expect", &host]);
+    assert_eq!(call("friend").stdout, "hi\n");
+    assert_eq!(call("mallory").code, Some(3), "nobody has admitted it");
+    json(path, "host", &["peer", "add", "mallory", &mallory]);
+    assert_eq!(call("mallory").stdout, "hi\n", "the pin holds at once");
+    json(path, "host", &["peer", "remove", "mallory"]);
+    assert_eq!(call("mallory").code, Some(3), "the pin is gone");
+    assert_eq!(call("friend").stdout, "hi\n", "--trust stays for the run");
+    assert_eq!(node.end(Signal::TERM), Some(0));
+}
+
+#[test]
 fn an_identity_in_use_is_not_deleted() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
