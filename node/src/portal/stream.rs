@@ -39,7 +39,8 @@ const UNREAD: Duration = Duration::from_secs(300);
 /// socket does not reset what was written last.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// After a reset, the path gets this long to take what tells the peer. Where it does not, the peer finds out by its own means.
+/// After a reset, the path gets this long to take what tells the peer. Where it does not, the peer learns of it only when the path
+/// ends.
 const LAST_WORDS: Duration = Duration::from_secs(30);
 
 /// What the socket's two sides share.
