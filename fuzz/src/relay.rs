@@ -18,14 +18,16 @@ const MAX_STEPS: usize = 128;
 const LIMITS: Limits = Limits {
     live: 6,
     live_per_registrant: 3,
+    live_per_source: 4,
     names: 5,
     names_per_identity: 2,
+    names_per_source: 3,
     name_lifetime: 100,
 };
 
 struct Model {
     table: Table,
-    live: BTreeMap<Address, (Registrant, Route)>,
+    live: BTreeMap<Address, (Registrant, u64, Route)>,
     names: BTreeMap<String, (Identifier, UnixSeconds)>,
     now: u64,
     drawn: u8,
@@ -85,10 +87,10 @@ impl Model {
                 let mut removed = self.table.remove_behind(&gone);
                 removed.sort();
                 let behind = |route: &Route| route.first() == Some(&gone);
-                let mine = self.live.iter().filter(|(_, (_, route))| behind(route));
+                let mine = self.live.iter().filter(|(_, (_, _, route))| behind(route));
                 let mine: Vec<_> = mine.map(|(address, _)| address.clone()).collect();
                 assert_eq!(removed, mine);
-                self.live.retain(|_, (_, route)| !behind(route));
+                self.live.retain(|_, (_, _, route)| !behind(route));
             }
             6 => {
                 for alias in self.table.expire(UnixSeconds(self.now)) {
@@ -123,16 +125,21 @@ impl Model {
             3 => Registrant::Connection(u64::from(who / 4 % 2)),
             number => Registrant::Identity(identity(number)),
         };
+        let source = u64::from(who / 8 % 3);
         let hops = usize::from(input.byte()?);
         let hops = if hops < 240 { hops % 4 } else { hops - 200 };
         let route: Route = (0..hops).map(|at| hop(who / 16 + (at as u8))).collect();
         self.drawn = self.drawn.wrapping_add(1);
         let random = [self.drawn; 16];
         let now = UnixSeconds(self.now);
-        match self
-            .table
-            .register(&registration, registrant, route.clone(), now, random)
-        {
+        match self.table.register(
+            &registration,
+            registrant,
+            source,
+            route.clone(),
+            now,
+            random,
+        ) {
             Ok(registered) => {
                 let owner = match registrant {
                     Registrant::Identity(identifier) => identifier,
@@ -160,9 +167,11 @@ impl Model {
                 } else {
                     assert_eq!(registered.persist, None);
                 }
-                let before = self.live.insert(registered.address, (registrant, route));
+                let before = self
+                    .live
+                    .insert(registered.address, (registrant, source, route));
                 assert_eq!(registered.has_replaced, before.is_some());
-                assert!(before.is_none_or(|(of, _)| of == registrant));
+                assert!(before.is_none_or(|(of, _, _)| of == registrant));
             }
             Err(Refusal::Route { hops }) => assert!(hops == 0 || hops > 32),
             Err(_) => {}
@@ -174,10 +183,12 @@ impl Model {
         assert_eq!(self.table.len(), self.live.len());
         assert!(self.live.len() <= LIMITS.live);
         assert!(self.names.len() <= LIMITS.names);
-        for (address, (registrant, route)) in &self.live {
+        for (address, (registrant, source, route)) in &self.live {
             assert_eq!(self.table.route(address), Some(route));
-            let of = self.live.values().filter(|(other, _)| other == registrant);
-            assert!(of.count() <= LIMITS.live_per_registrant);
+            let of = |(other, _, _): &&(Registrant, u64, Route)| other == registrant;
+            assert!(self.live.values().filter(of).count() <= LIMITS.live_per_registrant);
+            let near = |(_, other, _): &&(Registrant, u64, Route)| other == source;
+            assert!(self.live.values().filter(near).count() <= LIMITS.live_per_source);
         }
         for (owner, _) in self.names.values() {
             let of = self.names.values().filter(|(other, _)| other == owner);

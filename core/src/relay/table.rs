@@ -316,33 +316,36 @@ impl Table {
         Ok(())
     }
 
-    /// Whether `address` is the registrant's already; else there must be room for it.
+    /// Whether `address` is the registrant's already; what it takes anew, there must be room for.
     fn check_room(
         &self,
         address: &Address,
         registrant: Registrant,
         source: u64,
     ) -> Result<bool, Refusal> {
-        if let Some(entry) = self.live.get(address) {
-            return match entry.registrant == registrant {
-                true => Ok(true),
-                false => Err(Refusal::NotOwner),
-            };
+        let known = self.live.get(address);
+        if known.is_some_and(|entry| entry.registrant != registrant) {
+            return Err(Refusal::NotOwner);
         }
-        if self.live.len() >= self.limits.live {
-            return Err(Refusal::Full);
+        if known.is_none() {
+            if self.live.len() >= self.limits.live {
+                return Err(Refusal::Full);
+            }
+            let own = |entry: &&Entry| entry.registrant == registrant;
+            let count = self.limits.live_per_registrant;
+            if self.live.values().filter(own).count() >= count {
+                return Err(Refusal::Quota { count });
+            }
         }
-        let own = |entry: &&Entry| entry.registrant == registrant;
-        let count = self.limits.live_per_registrant;
-        if self.live.values().filter(own).count() >= count {
-            return Err(Refusal::Quota { count });
+        // An address that comes from elsewhere now needs room there as a new one would.
+        if known.is_none_or(|entry| entry.source != source) {
+            let near = |entry: &&Entry| entry.source == source;
+            let count = self.limits.live_per_source;
+            if self.live.values().filter(near).count() >= count {
+                return Err(Refusal::SourceQuota { count });
+            }
         }
-        let near = |entry: &&Entry| entry.source == source;
-        let count = self.limits.live_per_source;
-        if self.live.values().filter(near).count() >= count {
-            return Err(Refusal::SourceQuota { count });
-        }
-        Ok(false)
+        Ok(known.is_some())
     }
 }
 
@@ -557,6 +560,9 @@ mod tests {
         // Who has a name keeps it, and others get theirs.
         assert!(register(&alias("a"), 1, HOST).is_ok());
         assert!(register(&alias("c"), 3, HOST + 1).is_ok());
+        // An address that comes from elsewhere now takes room there.
+        let refused = register(&alias("c"), 3, HOST).err();
+        assert_eq!(refused, Some(Refusal::SourceQuota { count: 3 }));
     }
 
     #[test]
