@@ -73,6 +73,8 @@ pub(crate) struct Shared {
     party: RwLock<Option<Arc<LocalParty>>>,
     events: broadcast::Sender<Event>,
     pub(crate) tellings: Tellings,
+    /// Where peers answer whether they live.
+    pub(crate) answers: OnceLock<Address>,
     relay: OnceLock<Arc<RelayTable>>,
     listeners: Mutex<Vec<Listening>>,
     down: watch::Sender<bool>,
@@ -181,6 +183,7 @@ impl NodeBuilder {
             party: RwLock::new(self.party),
             events: broadcast::Sender::new(EVENTS),
             tellings: Tellings::default(),
+            answers: OnceLock::new(),
             relay: OnceLock::new(),
             listeners: Mutex::default(),
             down: watch::Sender::new(false),

@@ -463,12 +463,18 @@ async fn keep(
 ) {
     let mut renew = Instant::now() + MAX_AGE;
     let mut refusals = Refusals::default();
+    let mut answered = false;
     loop {
         let Some(path) = publish.borrow().clone() else {
             return;
         };
+        // It is the same peer each time. One that has stopped to answer is found silent once.
+        if answered && let Some(channel) = path.channel() {
+            channel.expect_answers();
+        }
         tokio::select! {
             reason = path.ended() => {
+                answered = path.channel().is_some_and(Channel::has_answered);
                 publish.send_replace(None);
                 path.close();
                 node.shared().emit(Event::Lost { what: what.clone(), why: reason.to_string() });
@@ -484,6 +490,7 @@ async fn keep(
                 // The new one is built beside the old one: streams over that go on to their end.
                 match node.live_path(&to, &options).await {
                     Ok(fresh) => {
+                        answered = path.channel().is_some_and(Channel::has_answered);
                         publish.send_replace(Some(Arc::new(fresh)));
                         path.retire(&node);
                     }

@@ -173,7 +173,7 @@ impl Channel {
     }
 
     /// The peer is asked for signs of life from now on: somebody depends on the channel. Whether it answers at all is found out
-    /// here and now, for a second at the most: only a peer that has answered before can be found silent later.
+    /// here and now, for a second at the most: only a peer that has answered before can be found silent while it is idle.
     pub(crate) async fn depend(&self) {
         lock(&self.shared.liveness).wanted = true;
         let node = Node::from_shared(Arc::clone(&self.node));
@@ -186,6 +186,16 @@ impl Channel {
             }
             _ = self.closed() => {}
         }
+    }
+
+    /// Whether the peer has answered a question.
+    pub(crate) fn has_answered(&self) -> bool {
+        lock(&self.shared.liveness).has_answered()
+    }
+
+    /// The peer has answered questions in the channel that this one replaces.
+    pub(crate) fn expect_answers(&self) {
+        lock(&self.shared.liveness).expect();
     }
 
     /// Closes the channel and tells the peer.
@@ -240,6 +250,14 @@ impl ChannelShared {
             .filter(|channel| channel.first_hop() == way)
             .nth(1)
             .is_some()
+    }
+
+    /// A stream got no answer. If nothing else has ever come either, the peer knows nothing of this channel.
+    pub(crate) fn unanswered(&self, node: &Shared) {
+        if !self.confirmed.load(Ordering::Relaxed) {
+            node.router.counters.one(Count::ChannelsLost);
+            self.close(node, CloseReason::Silent, true);
+        }
     }
 
     /// Remembers when the peer was heard last.

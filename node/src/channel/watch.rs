@@ -1,9 +1,12 @@
 //! Authenticated liveness, and the deadlines of gaps: one task for all channels of a node.
 //!
 //! A channel that has been silent is asked whether its peer still lives: a small message to the peer's `echo` through the
-//! channel itself, soon if byte streams depend on it, else after a minute. Only a peer that has answered before, or from which
-//! nothing has ever come, can be found silent, and only while our own path is free: what is held back by a slow reader is
-//! not dead.
+//! channel itself, soon if byte streams depend on it, else after a minute. Whether a peer answers at all is asked ahead of the first
+//! stream, whose data then come behind the answer: a peer that dies in the middle of it is found silent. Only a peer that has answered before, here or in the
+//! channel that this one replaces, can be found silent, and only while our own path is free: what is held back by a slow
+//! reader is not dead.
+//! A peer that never answers may have no `echo`: that nothing ever came from it is a reason to ask sooner, and no more. If it
+//! also leaves a stream without an answer, it knows nothing of the channel: message 3 was lost.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -29,7 +32,7 @@ const ASK_IDLE_AFTER: Duration = Duration::from_secs(60);
 const FORGET_AFTER: Duration = Duration::from_secs(3_600);
 /// Between two questions.
 const ASK_AGAIN: Duration = Duration::from_secs(3);
-/// The same for a channel that nothing has come through: message 3 may be lost, and the peer not know of the channel.
+/// The same for a channel that nothing has come through yet: message 3 may be lost, and the peer not know of the channel.
 const ASK_UNCONFIRMED: Duration = Duration::from_secs(2);
 /// Unanswered questions after which a channel is lost.
 const MISSES: u32 = 3;
@@ -43,6 +46,8 @@ pub(crate) struct Liveness {
     pub(crate) wanted: bool,
     /// Whether the peer has answered a question before.
     answers: bool,
+    /// Whether it had in the channel that this one replaces.
+    expected: bool,
     /// When a peer that has not answered yet was asked last.
     probed: Option<Instant>,
     asked: Option<Instant>,
@@ -53,6 +58,16 @@ impl Liveness {
     /// The peer has answered a question.
     pub(crate) fn answers(&mut self) {
         self.answers = true;
+    }
+
+    /// Whether the peer has answered a question in this channel.
+    pub(crate) fn has_answered(&self) -> bool {
+        self.answers
+    }
+
+    /// The peer has answered in the channel that this one replaces.
+    pub(crate) fn expect(&mut self) {
+        self.expected = true;
     }
 }
 
@@ -75,6 +90,7 @@ impl Hop for AnswerHop {
 /// Starts the task.
 pub(crate) fn start(node: &Arc<Shared>) {
     let answers = node.fresh_address();
+    node.answers.get_or_init(|| answers.clone());
     let hop = AnswerHop {
         node: Arc::downgrade(node),
     };
@@ -82,7 +98,7 @@ pub(crate) fn start(node: &Arc<Shared>) {
         exposure: Exposure::anyone(),
         target: Target::Hop(Arc::new(hop)),
     };
-    node.router.insert(answers.clone(), endpoint);
+    node.router.insert(answers, endpoint);
     let weak = Arc::downgrade(node);
     node.spawn(async move {
         let mut ticks = tokio::time::interval(INTERVAL);
@@ -93,7 +109,7 @@ pub(crate) fn start(node: &Arc<Shared>) {
             let channels: Vec<_> = lock(&node.channels).values().cloned().collect();
             for channel in channels {
                 look_for_gaps(&node, &channel);
-                look_for_life(&node, &channel, &answers);
+                look_for_life(&node, &channel);
                 if channel.retired.load(Ordering::Acquire) && channel.streams() == 0 {
                     channel.close(&node, CloseReason::Local, true);
                 }
@@ -128,7 +144,7 @@ fn look_for_gaps(node: &Arc<Shared>, channel: &ChannelShared) {
     flushes.run();
 }
 
-fn look_for_life(node: &Arc<Shared>, channel: &ChannelShared, answers: &Address) {
+fn look_for_life(node: &Arc<Shared>, channel: &ChannelShared) {
     let silence = channel.silence(node);
     let mut liveness = lock(&channel.liveness);
     let idle = !liveness.wanted && channel.streams() == 0;
@@ -147,12 +163,9 @@ fn look_for_life(node: &Arc<Shared>, channel: &ChannelShared, answers: &Address)
     if silence < after {
         liveness.misses = 0;
         liveness.asked = None;
-        // Whether a peer answers at all is found out while it lives: a busy one that dies could else never be found silent.
-        let probe = !idle && !liveness.answers;
-        if probe && liveness.probed.is_none_or(|at| at.elapsed() > ASK_AGAIN) {
-            liveness.probed = Some(Instant::now());
-            drop(liveness);
-            ask(node, channel, answers);
+        drop(liveness);
+        if !idle {
+            probe(node, channel);
         }
         return;
     }
@@ -165,7 +178,7 @@ fn look_for_life(node: &Arc<Shared>, channel: &ChannelShared, answers: &Address)
     if liveness.asked.is_some() && free {
         liveness.misses += 1;
     }
-    if liveness.misses >= MISSES && (liveness.answers || !confirmed) {
+    if liveness.misses >= MISSES && (liveness.answers || liveness.expected) {
         drop(liveness);
         node.router.counters.one(Count::ChannelsLost);
         channel.close(node, CloseReason::Silent, true);
@@ -173,11 +186,26 @@ fn look_for_life(node: &Arc<Shared>, channel: &ChannelShared, answers: &Address)
     }
     liveness.asked = Some(Instant::now());
     drop(liveness);
-    ask(node, channel, answers);
+    ask(node, channel);
+}
+
+/// Finds out whether a peer answers at all while it lives: a busy one that dies could else never be found silent.
+pub(crate) fn probe(node: &Shared, channel: &ChannelShared) {
+    let mut liveness = lock(&channel.liveness);
+    let recently = |at: Instant| at.elapsed() <= ASK_AGAIN;
+    if liveness.answers || liveness.probed.is_some_and(recently) {
+        return;
+    }
+    liveness.probed = Some(Instant::now());
+    drop(liveness);
+    ask(node, channel);
 }
 
 /// Sends the reference's liveness question (reference, section 7.1): a CBOR integer to `echo`, echoed as it is.
-fn ask(node: &Shared, channel: &ChannelShared, answers: &Address) {
+fn ask(node: &Shared, channel: &ChannelShared) {
+    let Some(answers) = node.answers.get() else {
+        return;
+    };
     let onward: Route = [channel.origin.channel.clone(), Address::local("echo")]
         .into_iter()
         .collect();

@@ -82,6 +82,9 @@ impl Node {
     /// Opens a local port at `listen` (`HOST:PORT`): each connection to it becomes one from the outlet at `to` to its
     /// service. The path is built before this returns, and rebuilt whenever it breaks.
     ///
+    /// Should this machine vanish, the outlet's end finds out by asking this node's `echo`: offer it to the peer, see
+    /// [`Node::start_service`].
+    ///
     /// # Errors
     /// [`InletError`].
     pub async fn inlet(
@@ -154,7 +157,7 @@ async fn carry(node: &Arc<Shared>, inner: &Inner, socket: TcpStream) -> Ended {
     };
     let channel = path.channel().map(|channel| Arc::clone(&channel.shared));
     drop(path);
-    let driver = Driver::new(node, Socket::Tcp(socket), &source, route, channel);
+    let driver = Driver::new(node, Socket::Tcp(socket), &source, route, channel.clone());
     match open(node, &driver).await {
         Ok(()) => {
             node.router.counters.one(Count::StreamsOpened);
@@ -162,6 +165,11 @@ async fn carry(node: &Arc<Shared>, inner: &Inner, socket: TcpStream) -> Ended {
         }
         Err(reason) => {
             driver.refuse();
+            if reason == Reason::NoAnswer
+                && let Some(channel) = channel
+            {
+                channel.unanswered(node);
+            }
             if matches!(reason, Reason::TargetRefused | Reason::NoAnswer) {
                 node.router.counters.one(Count::StreamsRefused);
                 let why = format!("inlet at {}: {reason}", inner.listening.address);

@@ -9,7 +9,7 @@ use sealway_core::wire::{Address, Frame, Route};
 
 use super::count_end;
 use super::stream::{Driver, Ended};
-use crate::channel::ChannelShared;
+use crate::channel::{ChannelShared, watch};
 use crate::counters::Count;
 use crate::exposure::Exposure;
 use crate::message::{Message, Origin};
@@ -85,6 +85,7 @@ impl Hop for OutletHop {
                 // overtaken the Ping, or comes behind it though sent before, is none of it.
                 if let Some(channel) = &channel {
                     channel.deliver_in_order();
+                    watch::probe(&node, channel);
                 }
                 channel
             }
