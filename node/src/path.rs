@@ -190,6 +190,13 @@ struct Building {
     stands: bool,
 }
 
+impl Building {
+    fn finish(mut self) -> Path {
+        self.stands = true;
+        self.path.clone()
+    }
+}
+
 impl Drop for Building {
     fn drop(&mut self) {
         if !self.stands {
@@ -266,6 +273,10 @@ impl Node {
     /// # Errors
     /// [`PathError`]; what had been opened is closed again, also if nobody waits for the end.
     pub async fn path(&self, to: &MultiAddr, options: &PathOptions) -> Result<Path, PathError> {
+        Ok(self.build(to, options).await?.finish())
+    }
+
+    async fn build(&self, to: &MultiAddr, options: &PathOptions) -> Result<Building, PathError> {
         let parts = parts(to)?;
         let mut building = Building {
             path: Path {
@@ -276,8 +287,7 @@ impl Node {
             stands: false,
         };
         self.walk(&mut building.path, &parts, options).await?;
-        building.stands = true;
-        Ok(building.path.clone())
+        Ok(building)
     }
 
     /// A path that somebody depends on: its peer is asked for signs of life from the start, and may refuse.
@@ -286,15 +296,14 @@ impl Node {
         to: &MultiAddr,
         options: &PathOptions,
     ) -> Result<Path, PathError> {
-        let path = self.path(to, options).await?;
-        if let Some(channel) = path.channel().filter(|_| options.ordered) {
+        let building = self.build(to, options).await?;
+        if let Some(channel) = building.path.channel().filter(|_| options.ordered) {
             channel.depend().await;
             if channel.close_reason() == Some(CloseReason::Refused) {
-                path.close();
                 return Err(PathError::Refused(*channel.peer()));
             }
         }
-        Ok(path)
+        Ok(building.finish())
     }
 
     async fn walk(
@@ -352,12 +361,22 @@ const BACK_OFF_MIN: Duration = Duration::from_millis(100);
 /// The longest wait.
 const BACK_OFF_MAX: Duration = Duration::from_secs(5);
 
-/// Waits between attempts: doubling, with half of each at random so that many do not come at once.
+/// Waits between attempts: doubling, with half of each at random so that many do not come at once. What came to stand and fell
+/// again before the longest wait was over counts as one more failure.
 pub(crate) struct BackOff(Duration);
 
 impl BackOff {
     pub(crate) const fn new() -> Self {
         Self(BACK_OFF_MIN)
+    }
+
+    /// What stood since `began` has been lost. Whether it stood for long, so that the waits begin anew.
+    pub(crate) fn lost(&mut self, began: Instant) -> bool {
+        let stood = began.elapsed() >= BACK_OFF_MAX;
+        if stood {
+            *self = Self::new();
+        }
+        stood
     }
 
     pub(crate) async fn wait(&mut self) {
@@ -374,7 +393,8 @@ pub(crate) struct KeptPath {
     current: watch::Receiver<Option<Arc<Path>>>,
     /// Why the first instance ended, once it has.
     first_end: watch::Receiver<Option<CloseReason>>,
-    stop: watch::Sender<()>,
+    /// Ends the task when dropped.
+    stop: Option<watch::Sender<()>>,
 }
 
 impl KeptPath {
@@ -408,16 +428,17 @@ impl KeptPath {
         node.shared().spawn(async move {
             let mut stopped = stopped;
             tokio::select! {
-                () = task => {}
-                () = first_ended => {}
+                biased;
                 // Only the sender's end is waited for: it is dropped with its `KeptPath`.
                 _ = async { while stopped.changed().await.is_ok() {} } => {}
+                () = task => {}
+                () = first_ended => {}
             }
         });
         Self {
             current,
             first_end,
-            stop,
+            stop: Some(stop),
         }
     }
 
@@ -447,7 +468,8 @@ impl KeptPath {
 
 impl Drop for KeptPath {
     fn drop(&mut self) {
-        let _ = &self.stop;
+        // First, so that the end of the path is not taken for a loss.
+        drop(self.stop.take());
         if let Some(path) = self.now() {
             path.close();
         }
@@ -461,49 +483,61 @@ async fn keep(
     publish: watch::Sender<Option<Arc<Path>>>,
     what: String,
 ) {
-    let mut renew = Instant::now() + MAX_AGE;
+    let mut back_off = BackOff::new();
     let mut refusals = Refusals::default();
     let mut answered = false;
     loop {
         let Some(path) = publish.borrow().clone() else {
             return;
         };
+        let began = Instant::now();
         // It is the same peer each time. One that has stopped to answer is found silent once.
         if answered && let Some(channel) = path.channel() {
             channel.expect_answers();
         }
-        tokio::select! {
+        let next = tokio::select! {
             reason = path.ended() => {
-                answered = path.channel().is_some_and(Channel::has_answered);
                 publish.send_replace(None);
                 path.close();
                 node.shared().emit(Event::Lost { what: what.clone(), why: reason.to_string() });
-                #[cfg(sealway_weaken)]
-                if sealway_core::weaken::off(sealway_core::weaken::Check::Recovery) {
-                    return std::future::pending().await;
-                }
-                let rebuilt = rebuild(&node, &to, &options, &what, &mut refusals).await;
-                publish.send_replace(Some(Arc::new(rebuilt)));
+                None
             }
             // A path without channels has no keys to renew.
-            () = tokio::time::sleep_until(renew), if path.channel().is_some() => {
-                // The new one is built beside the old one: streams over that go on to their end.
-                match node.live_path(&to, &options).await {
-                    Ok(fresh) => {
-                        answered = path.channel().is_some_and(Channel::has_answered);
-                        publish.send_replace(Some(Arc::new(fresh)));
-                        path.retire(&node);
-                    }
-                    Err(error) => {
-                        refusals.report(&node, &what, &error);
-                        renew = Instant::now() + RENEW_AGAIN;
-                        continue;
-                    }
-                }
+            fresh = renewed(&node, &to, &options, &what), if path.channel().is_some() => Some(fresh),
+        };
+        answered = path.channel().is_some_and(Channel::has_answered);
+        let next = match next {
+            // Streams over the old path go on to their end.
+            Some(fresh) => {
+                publish.send_replace(Some(Arc::new(fresh)));
+                path.retire(&node);
+                continue;
             }
+            #[cfg(sealway_weaken)]
+            None if sealway_core::weaken::off(sealway_core::weaken::Check::Recovery) => {
+                return std::future::pending().await;
+            }
+            None => {
+                if back_off.lost(began) {
+                    refusals = Refusals::default();
+                }
+                rebuild(&node, &to, &options, &what, (&mut back_off, &mut refusals)).await
+            }
+        };
+        publish.send_replace(Some(Arc::new(next)));
+    }
+}
+
+/// The path that replaces one whose keys have become old, built beside it.
+async fn renewed(node: &Node, to: &MultiAddr, options: &PathOptions, what: &str) -> Path {
+    tokio::time::sleep(MAX_AGE).await;
+    let mut refusals = Refusals::default();
+    loop {
+        match node.live_path(to, options).await {
+            Ok(fresh) => return fresh,
+            Err(error) => refusals.report(node, what, &error),
         }
-        renew = Instant::now() + MAX_AGE;
-        refusals = Refusals::default();
+        tokio::time::sleep(RENEW_AGAIN).await;
     }
 }
 
@@ -514,9 +548,8 @@ async fn rebuild(
     to: &MultiAddr,
     options: &PathOptions,
     what: &str,
-    refusals: &mut Refusals,
+    (back_off, refusals): (&mut BackOff, &mut Refusals),
 ) -> Path {
-    let mut back_off = BackOff::new();
     loop {
         back_off.wait().await;
         match node.live_path(to, options).await {

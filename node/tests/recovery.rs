@@ -70,6 +70,27 @@ async fn a_path_is_rebuilt_after_a_partition() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_path_that_breaks_as_soon_as_it_stands_is_rebuilt_ever_more_slowly() {
+    let portal = Portal::new(7).await;
+    let mut events = portal.client.events();
+    let breaks = async |count: u32, events: &mut Receiver<Event>| {
+        let began = Instant::now();
+        for _ in 0..count {
+            portal.network.break_connections();
+            lost(events).await;
+            standing(&portal.inlet).await;
+        }
+        began.elapsed()
+    };
+    let took = breaks(12, &mut events).await;
+    assert!(took > Duration::from_secs(20), "{took:?}");
+    // What stood for long is rebuilt at once.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let took = breaks(1, &mut events).await;
+    assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_path_is_rebuilt_after_each_break_of_its_connection() {
     let portal = Portal::new(8).await;
     let mut events = portal.client.events();

@@ -11,6 +11,7 @@ use sealway_core::relay::{
 };
 use sealway_core::wire::{Address, Frame, Route, bare};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use super::{NATIVE_SERVICE, REFUSAL};
 use crate::channel::{Channel, ChannelOptions, CloseReason, OpenError};
@@ -183,7 +184,10 @@ async fn keep(
     publish: watch::Sender<Option<Address>>,
 ) {
     let mut standing = first;
+    let mut back_off = BackOff::new();
+    let mut refusals = Refusals::default();
     loop {
+        let began = Instant::now();
         let reason = tokio::select! {
             reason = standing.channel.closed() => reason,
             () = standing.link.closed() => CloseReason::Carrier,
@@ -198,8 +202,9 @@ async fn keep(
         if sealway_core::weaken::off(sealway_core::weaken::Check::Recovery) {
             return std::future::pending().await;
         }
-        let mut back_off = BackOff::new();
-        let mut refusals = Refusals::default();
+        if back_off.lost(began) {
+            refusals = Refusals::default();
+        }
         standing = loop {
             back_off.wait().await;
             match register(&node, &relay, &options).await {
@@ -220,17 +225,30 @@ async fn register(
     relay: &str,
     options: &RegistrationOptions,
 ) -> Result<Standing, RegisterError> {
-    let link = node.connect(relay).await?;
-    match register_over(node, &link, options).await {
-        Ok((channel, address, hop)) => Ok(Standing {
-            link,
-            channel,
-            address,
-            _hop: hop,
-        }),
-        Err(error) => {
-            link.close();
-            Err(error)
+    let mut opened = Opened {
+        link: node.connect(relay).await?,
+        is_needed: false,
+    };
+    let (channel, address, hop) = register_over(node, &opened.link, options).await?;
+    opened.is_needed = true;
+    Ok(Standing {
+        link: opened.link.clone(),
+        channel,
+        address,
+        _hop: hop,
+    })
+}
+
+/// A connection that is closed again unless the registration comes to stand.
+struct Opened {
+    link: Link,
+    is_needed: bool,
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        if !self.is_needed {
+            self.link.close();
         }
     }
 }
