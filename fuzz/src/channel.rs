@@ -167,10 +167,17 @@ impl Direction {
 pub fn in_order(data: &[u8]) {
     const MAX_BYTES: usize = 1_000;
     let mut input = Input(data);
-    let mut order = InOrder::new(MAX_BYTES);
+    let mut begun = input.byte().is_some_and(|byte| byte % 2 == 0);
+    let mut order = match begun {
+        true => InOrder::new(MAX_BYTES),
+        false => InOrder::unordered(MAX_BYTES),
+    };
     let (mut pushed, mut next, mut held) = (BTreeSet::new(), 0, 0_usize);
     while let (Some(step), Some(len)) = (input.byte(), input.byte()) {
-        if step == 255 {
+        if step == 254 {
+            order.begin();
+            begun = true;
+        } else if step == 255 {
             if let Some(gap) = order.lost() {
                 assert_eq!(gap.first, next);
                 next += gap.count;
@@ -180,7 +187,12 @@ pub fn in_order(data: &[u8]) {
             if !pushed.insert(nonce) {
                 continue;
             }
+            assert_eq!(order.is_early(nonce), begun && nonce > next);
             match order.push(nonce, usize::from(len), nonce) {
+                Delivery::Ready(message) if !begun => {
+                    assert_eq!(message, nonce);
+                    next = next.max(nonce + 1);
+                }
                 Delivery::Ready(message) => {
                     assert_eq!((message, nonce), (next, next));
                     next += 1;

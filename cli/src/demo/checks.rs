@@ -12,11 +12,11 @@ use super::tape;
 /// How long a fetch of the whole file may take.
 const FETCH: Duration = Duration::from_secs(60);
 /// How long a fetch of the short text may take.
-const SHORT: Duration = Duration::from_secs(5);
+const SHORT: Duration = Duration::from_secs(15);
 /// How long the path may take to come back.
 const RECOVERY: Duration = Duration::from_secs(25);
 /// How long a counter may take to show what has happened.
-const COUNTED: Duration = Duration::from_secs(5);
+const COUNTED: Duration = Duration::from_secs(10);
 /// A frame of at least so many bytes carries a piece of the file.
 const DATA_FRAME: usize = 2_048;
 
