@@ -227,11 +227,7 @@ impl Stream {
         self.state = State::Closed;
         let mut actions = Actions::new();
         if !matches!(reason, Reason::PathLost | Reason::PeerAborted) {
-            if self.options.counters {
-                let mut abort = Frame::with_capacity(0);
-                self.encode_counted(&mut abort, ABORT);
-                actions.push(Action::Send(abort));
-            }
+            actions = self.abort();
             actions.push(Action::Send(Frame::from_slice(DISCONNECT)));
         }
         actions.push(Action::Reset(reason));
@@ -255,8 +251,13 @@ impl Stream {
                 if self.received == Received::Counted {
                     return self.fail(Reason::Unconfirmed);
                 }
+                // Our socket has not ended. A peer that does not count has closed and listens no more; one that counts, and
+                // whose announcement was lost, must not take our Disconnect for an end in order.
+                let mut actions = self.abort();
                 self.state = State::Closed;
-                smallvec![Action::Send(Frame::from_slice(DISCONNECT)), Action::Close]
+                actions.push(Action::Send(Frame::from_slice(DISCONNECT)));
+                actions.push(Action::Close);
+                actions
             }
             _ => Actions::new(),
         }
@@ -317,6 +318,16 @@ impl Stream {
             (Some(_), Received::Uncounted) | (None, Received::Counted) => Err(Reason::Protocol),
             (Some(_), _) => Err(Reason::DataLost),
         }
+    }
+
+    /// Tells a peer that counts that what comes next is no end in order.
+    fn abort(&mut self) -> Actions {
+        if !self.options.counters {
+            return Actions::new();
+        }
+        let mut abort = Frame::with_capacity(0);
+        self.encode_counted(&mut abort, ABORT);
+        smallvec![Action::Send(abort)]
     }
 
     /// Shows the peer that we count, if no payload has shown it yet.
@@ -428,6 +439,24 @@ mod tests {
         let _ = b.on_message(DISCONNECT, NOW);
         let actions = b.on_deadline(Tick(NOW.0 + 2_000));
         assert_eq!(actions.last(), Some(&Action::Close));
+    }
+
+    #[test]
+    fn an_end_whose_peer_seems_not_to_count_is_no_end_in_order_to_one_that_does() {
+        let (mut a, mut b) = (stream(), stream());
+        let ending = b.on_end_of_file(NOW);
+        assert_eq!(sent(&ending).len(), 2);
+        // The announcement is lost, and nobody is told.
+        let announced = a.on_message(DISCONNECT, NOW);
+        let actions = a.on_deadline(Tick(NOW.0 + 2_000));
+        assert_eq!(actions.last(), Some(&Action::Close));
+        let [abort, disconnect] = sent(&actions)[..] else {
+            panic!("{actions:?}");
+        };
+        assert!(b.on_message(sent(&announced)[0], NOW).is_empty());
+        let actions = b.on_message(abort, NOW);
+        assert_eq!(actions.last(), Some(&Action::Reset(Reason::PeerAborted)));
+        assert!(b.on_message(disconnect, NOW).is_empty());
     }
 
     #[test]
