@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -67,7 +67,6 @@ impl Program {
             .args(arguments)
             .env_remove("SEALWAY_HOME")
             .stdin(Stdio::null())
-            .kill_on_drop(true)
             // A Ctrl-C at the terminal reaches the demo alone, which ends its processes in order.
             .process_group(0);
         command
@@ -83,20 +82,19 @@ impl Program {
         arguments: &[&str],
         deadline: Duration,
     ) -> io::Result<Ran> {
-        let output = timeout(deadline, self.command(home, arguments).output())
-            .await
-            .map_err(|_| {
-                let what = arguments.first().copied().unwrap_or_default();
-                io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    format!("sealway {what} did not end in time"),
-                )
-            })??;
-        Ok(Ran {
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
+        let child = self
+            .command(home, arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut running = Running { child, kept: false };
+        timeout(deadline, running.output()).await.map_err(|_| {
+            let what = arguments.first().copied().unwrap_or_default();
+            io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("sealway {what} did not end in time"),
+            )
+        })?
     }
 
     /// Starts a long-running command whose stderr goes to `LABEL.log`; it ends with its value, unless it is `kept`.
@@ -116,7 +114,6 @@ impl Program {
             .command(home, arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::from(log))
-            .kill_on_drop(!kept)
             .spawn()?;
         let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
         let (sender, events) = mpsc::channel(EVENTS);
@@ -131,9 +128,61 @@ impl Program {
         });
         Ok(Process {
             label: label.to_owned(),
-            child,
+            running: Running { child, kept },
             events,
         })
+    }
+}
+
+/// A child process that ends with its value, unless it is kept: it is gone, and no more writes into the demo's directory,
+/// when the value is dropped.
+#[derive(Debug)]
+struct Running {
+    child: Child,
+    kept: bool,
+}
+
+impl Running {
+    /// Its process id, for as long as it was not waited for.
+    fn pid(&self) -> Option<Pid> {
+        let id = i32::try_from(self.child.id()?).ok()?;
+        Pid::from_raw(id)
+    }
+
+    /// Reads what it prints until it has ended.
+    async fn output(&mut self) -> io::Result<Ran> {
+        let (stdout, stderr) = (self.child.stdout.take(), self.child.stderr.take());
+        let (status, stdout, stderr) =
+            tokio::try_join!(self.child.wait(), text(stdout), text(stderr))?;
+        Ok(Ran {
+            code: status.code(),
+            stdout,
+            stderr,
+        })
+    }
+}
+
+/// All that comes out of a pipe, as text.
+async fn text(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<String> {
+    let mut read = Vec::new();
+    if let Some(mut pipe) = pipe {
+        pipe.read_to_end(&mut read).await?;
+    }
+    Ok(String::from_utf8_lossy(&read).into_owned())
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let Some(id) = self.pid().filter(|_| !self.kept) else {
+            return;
+        };
+        // A killed process may write for a while yet on a busy machine. It stays a zombie, for the runtime to reap.
+        if self.child.start_kill().is_ok() {
+            let _ = waitid(
+                WaitId::Pid(id),
+                WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
+            );
+        }
     }
 }
 
@@ -141,14 +190,14 @@ impl Program {
 #[derive(Debug)]
 pub(crate) struct Process {
     label: String,
-    child: Child,
+    running: Running,
     events: mpsc::Receiver<Value>,
 }
 
 impl Process {
     /// Its id; 0 once it has ended.
     pub(crate) fn id(&self) -> u32 {
-        self.child.id().unwrap_or(0)
+        self.running.child.id().unwrap_or(0)
     }
 
     /// Waits for the next event named `name`.
@@ -181,24 +230,19 @@ impl Process {
     /// # Errors
     /// The system refuses.
     pub(crate) async fn kill(&mut self) -> io::Result<()> {
-        self.child.kill().await
+        self.running.child.kill().await
     }
 
     /// Asks it to end, and kills it if it does not; whether it ended in order with exit code 0.
     pub(crate) async fn end(mut self) -> bool {
-        let id = self
-            .child
-            .id()
-            .and_then(|id| i32::try_from(id).ok())
-            .and_then(Pid::from_raw);
-        if let Some(id) = id {
+        if let Some(id) = self.running.pid() {
             // A process that has just ended is what we want.
             let _ = kill_process(id, Signal::TERM);
         }
-        match timeout(GRACE, self.child.wait()).await {
+        match timeout(GRACE, self.running.child.wait()).await {
             Ok(status) => status.is_ok_and(|status| status.success()),
             Err(_) => {
-                let _ = self.child.kill().await;
+                let _ = self.running.child.kill().await;
                 false
             }
         }
