@@ -11,6 +11,7 @@ use sealway::transport::Listening;
 use sealway::{Access, Count, Event, Exposure, Node, PathOptions, Service};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::broadcast;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -267,4 +268,28 @@ async fn exchange(address: &str) -> Vec<u8> {
         }
     };
     tokio::time::timeout(SOON, all).await.expect("in time")
+}
+
+/// Whether a registration was told by now.
+fn is_told(events: &mut broadcast::Receiver<Event>) -> bool {
+    std::iter::from_fn(|| events.try_recv().ok())
+        .any(|event| matches!(event, Event::Registered { .. }))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_told_of_a_registration_before_the_relay_is_remembered() {
+    let (relay, listening) = relay("127.0.0.1:0").await;
+    let node = Node::builder().ephemeral_identity().start();
+    let mut events = node.events();
+    let options = RegistrationOptions::new(Some("alice".to_owned()), Trust::Everyone);
+    let met = node
+        .meet_relay(&listening.address, options)
+        .await
+        .expect("registered");
+    assert_eq!(met.identifier(), &identifier(&relay));
+    assert!(!is_told(&mut events));
+    // Here the pin is written.
+    let registration = met.keep();
+    assert!(is_told(&mut events));
+    assert_eq!(registration.relay(), &identifier(&relay));
 }

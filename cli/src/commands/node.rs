@@ -65,8 +65,8 @@ async fn register(
         Trust::AnyOf(known)
     };
     let alias = alias.or_else(|| node.party().map(|party| party.identifier().to_string()));
-    let registration = node
-        .register_at_relay(&via.to_string(), RegistrationOptions::new(alias, expect))
+    let met = node
+        .meet_relay(&via.to_string(), RegistrationOptions::new(alias, expect))
         .await?;
     let pin = Pin {
         direction: Direction::Outbound,
@@ -74,8 +74,9 @@ async fn register(
         origin: PinOrigin::FirstMeeting,
         added: home.clock().now(),
     };
-    home.peers().pin(*registration.relay(), pin).await?;
-    Ok(registration)
+    // Whoever is told that the node can be reached may rely on the pin.
+    home.peers().pin(*met.identifier(), pin).await?;
+    Ok(met.keep())
 }
 
 /// Opens the listener, the services and the outlets, to whom they are for.

@@ -101,6 +101,51 @@ struct Standing {
     _hop: Registered,
 }
 
+/// A registration at a relay that was met just now. Ends when dropped, unless it is kept.
+pub struct MetRelay {
+    node: Node,
+    relay: String,
+    identifier: Identifier,
+    options: RegistrationOptions,
+    standing: Standing,
+}
+
+impl MetRelay {
+    /// The identity of the relay.
+    #[must_use]
+    pub const fn identifier(&self) -> &Identifier {
+        &self.identifier
+    }
+
+    /// Tells [`Event::Registered`], and stays registered.
+    #[must_use]
+    pub fn keep(self) -> RelayRegistration {
+        let Self {
+            node,
+            relay,
+            identifier,
+            options,
+            standing,
+        } = self;
+        let (publish, address) = watch::channel(Some(standing.address.clone()));
+        let (stop, mut stopped) = watch::channel(());
+        node.announce(&relay, &standing);
+        let task = keep(node.clone(), relay, options, standing, publish);
+        node.shared().spawn(async move {
+            tokio::select! {
+                () = task => {}
+                // Ends when the sender is dropped.
+                () = async { while stopped.changed().await.is_ok() {} } => {}
+            }
+        });
+        RelayRegistration {
+            address,
+            relay: identifier,
+            _stop: stop,
+        }
+    }
+}
+
 /// A registration at a relay, renewed whenever it is lost. Ends when dropped.
 pub struct RelayRegistration {
     address: watch::Receiver<Option<Address>>,
@@ -141,27 +186,30 @@ impl Node {
         relay: &str,
         options: RegistrationOptions,
     ) -> Result<RelayRegistration, RegisterError> {
-        let first = register(self, relay, &options).await?;
-        let identity = *first.channel.peer();
-        let options = RegistrationOptions {
-            expect: Trust::Identifier(identity),
-            ..options
-        };
-        let (publish, address) = watch::channel(Some(first.address.clone()));
-        let (stop, mut stopped) = watch::channel(());
-        self.announce(relay, &first);
-        let task = keep(self.clone(), relay.to_owned(), options, first, publish);
-        self.shared().spawn(async move {
-            tokio::select! {
-                () = task => {}
-                // Ends when the sender is dropped.
-                () = async { while stopped.changed().await.is_ok() {} } => {}
-            }
-        });
-        Ok(RelayRegistration {
-            address,
-            relay: identity,
-            _stop: stop,
+        Ok(self.meet_relay(relay, options).await?.keep())
+    }
+
+    /// Registers like [`Node::register_at_relay`], but tells nobody yet and is not kept up: for who remembers which relay was met
+    /// before anything depends on it.
+    ///
+    /// # Errors
+    /// [`RegisterError`].
+    pub async fn meet_relay(
+        &self,
+        relay: &str,
+        options: RegistrationOptions,
+    ) -> Result<MetRelay, RegisterError> {
+        let standing = register(self, relay, &options).await?;
+        let identifier = *standing.channel.peer();
+        Ok(MetRelay {
+            node: self.clone(),
+            relay: relay.to_owned(),
+            identifier,
+            options: RegistrationOptions {
+                expect: Trust::Identifier(identifier),
+                ..options
+            },
+            standing,
         })
     }
 

@@ -4,7 +4,7 @@ mod client;
 mod forward;
 mod service;
 
-pub use client::{RegisterError, RegistrationOptions, RelayRegistration};
+pub use client::{MetRelay, RegisterError, RegistrationOptions, RelayRegistration};
 pub(crate) use service::RelayTable;
 pub use service::{NameStore, RelayOptions};
 
