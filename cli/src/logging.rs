@@ -4,6 +4,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::args::Global;
 use crate::error::{CliError, Result};
+use crate::terminal::Beside;
 
 /// Starts logging as the arguments say: warnings by default, only errors when quiet.
 ///
@@ -19,7 +20,7 @@ pub(crate) fn start(global: &Global) -> Result<()> {
     })?;
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(Beside::default)
         .with_ansi(false);
     let started = if global.json {
         subscriber.json().try_init()

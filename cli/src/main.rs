@@ -8,6 +8,7 @@ mod home;
 mod logging;
 mod output;
 mod signals;
+mod terminal;
 
 use std::io::Write as _;
 use std::process::ExitCode;

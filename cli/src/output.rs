@@ -8,6 +8,7 @@ use sealway_core::wire::steers;
 use serde_json::Value;
 
 use crate::error::{CliError, Result};
+use crate::terminal::beside;
 
 /// How this run of the command speaks.
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +87,7 @@ impl Output {
     pub(crate) fn note(&self, text: &str) {
         if !self.quiet {
             // Nobody reads stderr: nothing to do about it, and nothing depends on it.
-            let _ = writeln!(io::stderr(), "{text}");
+            let _ = beside(|| writeln!(io::stderr(), "{text}"));
         }
     }
 
@@ -95,10 +96,17 @@ impl Output {
     /// # Errors
     /// stdout is gone or full.
     pub(crate) fn line(&self, text: &str) -> Result<()> {
-        let mut stdout = io::stdout().lock();
-        writeln!(stdout, "{text}")
-            .and_then(|()| stdout.flush())
-            .map_err(|error| CliError::stdout(&error))
+        let write = || {
+            let mut stdout = io::stdout().lock();
+            writeln!(stdout, "{text}").and_then(|()| stdout.flush())
+        };
+        // A reader that stands still holds up nothing but itself.
+        let written = if self.terminal {
+            beside(write)
+        } else {
+            write()
+        };
+        written.map_err(|error| CliError::stdout(&error))
     }
 
     /// Writes raw bytes to stdout.

@@ -62,6 +62,8 @@ counters! {
     StreamsFinished "streams_finished" "Portal connections that ended in order.",
     StreamsReset "streams_reset" "Portal connections that were reset.",
     StreamsRefused "streams_refused" "Portal connections whose target could not be reached.",
+    StreamBytesReceived "stream_bytes_received" "Bytes that portals got from the other end for their local sockets.",
+    StreamBytesSent "stream_bytes_sent" "Bytes that portals read from their local sockets for the other end.",
 }
 
 /// The counters of one node.

@@ -20,6 +20,18 @@ impl Route {
         &self.0
     }
 
+    /// Where it begins: `HOST:PORT`, or a socket's path.
+    pub(crate) fn entry(&self) -> String {
+        match self.0.protocols() {
+            [Protocol::Ip4(ip), Protocol::Tcp(port), ..] => format!("{ip}:{port}"),
+            [Protocol::Ip6(ip), Protocol::Tcp(port), ..] => format!("[{ip}]:{port}"),
+            [Protocol::DnsAddr(host), Protocol::Tcp(port), ..] => format!("{host}:{port}"),
+            [Protocol::Unix(path), ..] => path.clone(),
+            // No other beginning is a route's.
+            _ => self.to_string(),
+        }
+    }
+
     /// The service that it ends at.
     pub(crate) fn target(&self) -> Option<&str> {
         match self.0.protocols().last() {
@@ -132,6 +144,7 @@ mod tests {
         let route: ServiceRoute = far.parse().unwrap();
         assert!(route.route().is_secure());
         assert_eq!(route.route().to_string(), far);
+        assert_eq!(route.route().entry(), "10.0.0.7:4100");
         assert!(
             "/dnsaddr/localhost/tcp/1/service/echo"
                 .parse::<ServiceRoute>()

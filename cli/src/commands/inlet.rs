@@ -1,15 +1,17 @@
 //! `sealway inlet`: the service at the end of a route as a local port.
 
 use sealway::channel::CloseReason;
-use sealway::portal::InletError;
-use sealway::{Access, Exposure, PathOptions, Service};
+use sealway::portal::{Inlet, InletError};
+use sealway::{Access, Count, Exposure, Node, PathOptions, Service};
 
 use super::daemon::Daemon;
 use super::party::expected;
-use super::reach;
+use super::{reach, short};
+use crate::args::route::Route;
 use crate::args::{Global, InletArgs};
 use crate::error::{CliError, Result};
 use crate::output::Output;
+use crate::terminal::{Progress, Reading};
 
 impl From<InletError> for CliError {
     fn from(error: InletError) -> Self {
@@ -43,15 +45,33 @@ pub(crate) async fn run(args: &InletArgs, global: &Global, output: Output) -> Re
         })
     };
     let opened = daemon.starting(opening).await;
-    drop(node);
     let inlet = match opened {
         Ok(Some(inlet)) => inlet,
         Ok(None) => return daemon.end().await,
         Err(error) => return daemon.give_up(error).await,
     };
+    let to = args.to.route().clone();
+    let watched = inlet.clone();
+    let progress = Progress::start(output, move || reading(&node, &watched, &to));
     let refused = async move {
+        // The line ends with the inlet.
+        let _progress = progress;
         inlet.refused().await;
         reach::ended(CloseReason::Refused)
     };
     daemon.run_until(refused).await
+}
+
+/// How it goes.
+fn reading(node: &Node, inlet: &Inlet, to: &Route) -> Reading {
+    let path = inlet.path().map(|path| match path.peer() {
+        Some(peer) => format!("{} by {}", short(peer), to.entry()),
+        None => to.entry(),
+    });
+    Reading {
+        received: node.counters().get(Count::StreamBytesReceived),
+        sent: node.counters().get(Count::StreamBytesSent),
+        streams: inlet.streams(),
+        path,
+    }
 }

@@ -20,6 +20,7 @@ use std::future::Future;
 use sealway::control::{Changed, ControlClient};
 use sealway::home::Home;
 use sealway::store::Name;
+use sealway_core::identity::Identifier;
 
 use crate::args::{Cli, Command};
 use crate::demo;
@@ -73,6 +74,12 @@ fn tell_others(home: &Home, changed: Changed, output: Output) -> Result<()> {
         more => output.note(&format!("{more} running processes have taken it up")),
     }
     Ok(())
+}
+
+/// The beginning of an identifier, for lines that are short: enough to tell those of one home apart.
+fn short(identifier: &Identifier) -> String {
+    let text = identifier.to_string();
+    text.chars().take(9).chain(['…']).collect()
 }
 
 /// Lower-case hex.

@@ -1,8 +1,8 @@
 //! Long-running commands of the tests, watched by the events they print.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
@@ -71,11 +71,7 @@ impl Running {
 
     /// Sends a signal and waits for the end; the exit code.
     pub(crate) fn end(mut self, signal: Signal) -> Option<i32> {
-        let id = i32::try_from(self.child.id())
-            .ok()
-            .and_then(Pid::from_raw)
-            .expect("an id");
-        kill_process(id, signal).expect("it runs");
+        send(&self.child, signal);
         let status = self.child.wait().expect("it is a child");
         status.code()
     }
@@ -86,4 +82,80 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A running command whose lines for people are read. Killed with its value.
+pub(crate) struct Watched {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Watched {
+    /// Starts it; its stderr goes where the command says.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the binary exists");
+        let stdout = child.stdout.take().expect("it is piped");
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { child, lines }
+    }
+
+    /// Waits for the next line that begins so.
+    ///
+    /// # Panics
+    /// It does not come.
+    pub(crate) fn line(&self, start: &str) -> String {
+        loop {
+            let line = self
+                .lines
+                .recv_timeout(DEADLINE)
+                .unwrap_or_else(|_| panic!("no line {start}"));
+            if line.starts_with(start) {
+                return line;
+            }
+        }
+    }
+
+    /// All that it says on stderr until its end, if that is piped.
+    pub(crate) fn stderr(&mut self) -> Option<thread::JoinHandle<String>> {
+        let mut stderr = self.child.stderr.take()?;
+        Some(thread::spawn(move || {
+            let mut said = String::new();
+            let _ = stderr.read_to_string(&mut said);
+            said
+        }))
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal and waits for the end; the exit code.
+    pub(crate) fn end(mut self, signal: Signal) -> Option<i32> {
+        send(&self.child, signal);
+        self.child.wait().expect("it is a child").code()
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends a signal to a child.
+fn send(child: &Child, signal: Signal) {
+    let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    kill_process(id.expect("an id"), signal).expect("it runs");
 }

@@ -203,6 +203,12 @@ impl StreamShared {
                         if crate::weakened::loses(self.writer.written()) {
                             continue;
                         }
+                        if let Some(node) = self.node.upgrade() {
+                            let received = frame.len() as u64;
+                            node.router
+                                .counters
+                                .add(Count::StreamBytesReceived, received);
+                        }
                         self.writer.enqueue(frame, room);
                         continue;
                     }
@@ -447,6 +453,7 @@ impl Driver {
                 } else {
                     self.want
                 };
+                let read = frame.len() as u64;
                 let first = {
                     let mut machine = lock(&self.shared.machine);
                     let Phase::Open(stream) = &mut machine.state else {
@@ -457,6 +464,7 @@ impl Driver {
                     }
                     std::mem::take(&mut machine.outgoing)
                 };
+                self.node.router.counters.add(Count::StreamBytesSent, read);
                 // What was encoded before the chunk goes before it: counters are positions.
                 for control in first {
                     self.send(control).await;
