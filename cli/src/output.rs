@@ -45,6 +45,12 @@ impl Output {
         self.terminal
     }
 
+    /// Whether colours are wanted: somebody looks at stdout, and means to read it.
+    #[allow(dead_code, reason = "the QR codes of tickets are next")]
+    pub(crate) fn in_colour(&self) -> bool {
+        self.colour
+    }
+
     /// Whether notes are left out.
     pub(crate) fn quiet(&self) -> bool {
         self.quiet

@@ -1,7 +1,9 @@
-//! What only somebody who looks at a terminal sees: a line that tells how it goes.
+//! What only somebody who looks at a terminal sees: a line that tells how it goes, and texts as QR codes.
 
 mod line;
 mod progress;
+#[allow(dead_code, reason = "the commands that print tickets are next")]
+pub(crate) mod qr;
 
 pub(crate) use line::{Beside, beside};
 pub(crate) use progress::{Progress, Reading};
