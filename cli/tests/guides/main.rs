@@ -37,3 +37,8 @@ fn play(document: &str, heading: &str) -> usize {
 fn the_readmes_commands_do_what_it_says() {
     assert!(play("README.md", "The command") >= 10);
 }
+
+#[test]
+fn a_relay_can_be_looked_at_as_the_document_says() {
+    assert!(play("docs/what-a-relay-sees.md", "Look for yourself") >= 6);
+}
