@@ -161,12 +161,7 @@ async fn pair() -> Result<(Node, Node, Route)> {
         Node::builder().ephemeral_identity().start(),
         Node::builder().ephemeral_identity().start(),
     );
-    far.secure_channel_listener(
-        "api",
-        ListenerOptions {
-            access: Access::trust(Trust::Everyone),
-        },
-    )?;
+    far.secure_channel_listener("api", ListenerOptions::new(Access::trust(Trust::Everyone)))?;
     let listening = far.listen("tcp:127.0.0.1:0").await?;
     let link = near.connect(&listening.address).await?;
     let to = [link.address().clone(), Address::local("api")]

@@ -162,12 +162,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let access = Access::trust(Trust::Everyone);
     let exposure = Exposure::local().to_channels(access.clone(), "uppercase");
     bob.start_service(Service::Uppercase, exposure)?;
-    bob.secure_channel_listener("api", ListenerOptions { access })?;
+    bob.secure_channel_listener("sealway_xx1", ListenerOptions::new(access))?;
     bob.listen("post:bob").await?;
 
     let link = alice.connect("post:bob").await?;
     let expect = ChannelOptions::expect(Trust::Identifier(bob_is));
-    let channel = alice.secure_channel(link.to("api"), expect).await?;
+    let channel = alice.secure_channel(link.to("sealway_xx1"), expect).await?;
     let question = "sent by my own post".to_owned();
     let answer: String = alice
         .request(channel.to("uppercase"), question, Duration::from_secs(5))

@@ -39,13 +39,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // The inlet asks the other end's echo for signs of life.
     let exposure = Exposure::local().to_channels(access.clone(), "echo");
     server.start_service(Service::Echo, exposure)?;
-    server.secure_channel_listener("api", ListenerOptions { access })?;
+    server.secure_channel_listener("sealway_xx1", ListenerOptions::new(access))?;
     let listening = server.listen("127.0.0.1:0").await?;
     let server_is = server.identifier().ok_or("the server has no identity")?;
 
     let at: SocketAddr = listening.address.parse()?;
     let to: MultiAddr = format!(
-        "/ip4/{}/tcp/{}/secure/api/service/greeter",
+        "/ip4/{}/tcp/{}/secure/sealway_xx1/service/greeter",
         at.ip(),
         at.port()
     )

@@ -16,7 +16,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let relay = Node::builder().ephemeral_identity().start();
     relay.relay_service(RelayOptions::default())?;
     let access = Access::trust(Trust::Everyone);
-    relay.secure_channel_listener("api", ListenerOptions { access })?;
+    relay.secure_channel_listener("sealway_xx1", ListenerOptions::new(access))?;
     let listening = relay.listen("127.0.0.1:0").await?;
     let relay_is = relay.identifier().ok_or("the relay has no identity")?;
 
@@ -28,7 +28,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let access = Access::trust(Trust::Identifier(client_is));
     let exposure = Exposure::local().to_channels(access.clone(), "uppercase");
     private.start_service(Service::Uppercase, exposure)?;
-    private.secure_channel_listener("api", ListenerOptions { access })?;
+    private.secure_channel_listener("sealway_xx1", ListenerOptions::new(access))?;
     let options = RegistrationOptions::new(Some("alice".to_owned()), Trust::Identifier(relay_is));
     // Renewed whenever it is lost, until it is dropped.
     let registration = private
@@ -41,7 +41,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let link = client.connect(&listening.address).await?;
     let expect = ChannelOptions::expect(Trust::Identifier(private_is));
     let channel = client
-        .secure_channel(link.to([name, "api".into()]), expect)
+        .secure_channel(link.to([name, "sealway_xx1".into()]), expect)
         .await?;
     let question = "through the relay".to_owned();
     let answer: String = client

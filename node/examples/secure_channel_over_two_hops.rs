@@ -38,7 +38,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let access = Access::trust(Trust::Identifier(alice_is));
     let exposure = Exposure::local().to_channels(access.clone(), "host");
     bob.start_worker("host", Host, exposure)?;
-    bob.secure_channel_listener("api", ListenerOptions { access })?;
+    bob.secure_channel_listener("sealway_xx1", ListenerOptions::new(access))?;
     let at_bob = bob.listen("127.0.0.1:0").await?;
 
     // The middle node has no identity, and no part in the channel.
@@ -51,7 +51,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let link = alice.connect(&at_middle.address).await?;
     let expect = ChannelOptions::expect(Trust::Identifier(bob_is));
     let channel = alice
-        .secure_channel(link.to(["to_bob", "api"]), expect)
+        .secure_channel(link.to(["to_bob", "sealway_xx1"]), expect)
         .await?;
     println!("alice met {}", channel.peer());
     let answer: String = alice

@@ -1,5 +1,6 @@
 //! What a node tells its application.
 
+use sealway_core::channel::Suite;
 use sealway_core::identity::Identifier;
 
 /// Something that happened in a node.
@@ -17,6 +18,8 @@ pub enum Event {
     Ready {
         /// The inlet's bound address.
         address: String,
+        /// The suite of the path's last channel, if it has one.
+        suite: Option<Suite>,
     },
     /// A relay accepted our registration: we are reachable under this address there.
     Registered {
@@ -24,11 +27,15 @@ pub enum Event {
         relay: String,
         /// The address in the relay's node.
         address: String,
+        /// The suite of the channel with the relay.
+        suite: Suite,
     },
     /// A peer completed a secure channel and may reach something here.
     Peer {
         /// The authenticated peer.
         identifier: Identifier,
+        /// The channel's suite.
+        suite: Suite,
     },
     /// A path is gone and is being rebuilt.
     Lost {

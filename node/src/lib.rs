@@ -18,13 +18,13 @@
 //! // Bob: an echo that Alice may reach, and nobody else; and that only through a channel.
 //! let access = Access::trust(Trust::Identifier(alice_is));
 //! bob.start_service(Service::Echo, Exposure::local().to_channels(access.clone(), "echo"))?;
-//! bob.secure_channel_listener("api", ListenerOptions { access })?;
+//! bob.secure_channel_listener("sealway_xx1", ListenerOptions::new(access))?;
 //! let listening = bob.listen("127.0.0.1:0").await?;
 //!
 //! // Alice: a connection to Bob's port, and a channel to Bob himself.
 //! let link = alice.connect(&listening.address).await?;
 //! let expect = ChannelOptions::expect(Trust::Identifier(bob_is));
-//! let channel = alice.secure_channel(link.to("api"), expect).await?;
+//! let channel = alice.secure_channel(link.to("sealway_xx1"), expect).await?;
 //! let greeting = "hello, Bob".to_owned();
 //! let answer: String = alice
 //!     .request(channel.to("echo"), greeting, Duration::from_secs(5))
@@ -49,7 +49,7 @@
 //! - **Relays.** [`Node::register_at_relay`] makes a node reachable that listens nowhere; [`Node::relay_service`] serves such
 //!   nodes. See [`relay`].
 //! - **Identities that last.** A [`Home`](home::Home) keeps identities, known peers and relay names on disk;
-//!   [`keys::load_party`] takes one from there for [`NodeBuilder::identity`].
+//!   [`keys::load_parties`] takes one from there for [`NodeBuilder::identity`].
 //!
 //! # What can be reached
 //!

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use sealway_core::channel::Suite;
 use sealway_core::identity::Identifier;
 use sealway_core::wire::{Address, Frame, Route};
 
@@ -79,6 +80,8 @@ pub struct ChannelOrigin {
     pub channel: Address,
     /// The authenticated peer.
     pub peer: Identifier,
+    /// The suite of its handshake.
+    pub suite: Suite,
     /// How many channels lie inside each other here: 1 over a transport.
     pub level: u8,
     /// The connection that the handshake came by.

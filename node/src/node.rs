@@ -6,19 +6,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sealway_core::channel::LocalParty;
+use sealway_core::channel::{LocalParty, Suite};
 use sealway_core::crypto::{DhSecret, KeyType, SigningKey};
-use sealway_core::identity::{Attestation, Identifier, Identity, PurposeKey};
+use sealway_core::identity::{Attestation, Identifier, Identity};
 use sealway_core::wire::{Address, AddressType, Route};
 use sealway_core::{Tick, UnixSeconds};
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::Instant;
 
-use crate::channel::ChannelShared;
+use crate::channel::floors::Floors;
 use crate::channel::histories::Histories;
+use crate::channel::{Channel, ChannelShared};
 use crate::counters::{Count, Counters};
 use crate::event::Event;
 use crate::exposure::Exposure;
+use crate::keys::Parties;
 use crate::message::Message;
 use crate::relay::RelayTable;
 use crate::room::Reservoir;
@@ -65,12 +67,13 @@ pub struct Node(Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) router: Router,
     pub(crate) histories: Histories,
+    pub(crate) floors: Floors,
     transports: Vec<Arc<dyn Transport>>,
     links: Mutex<HashMap<Address, Link>>,
     pub(crate) channels: Mutex<HashMap<Address, Arc<ChannelShared>>>,
     /// The channels that others opened, by where they came from.
     pub(crate) accepted: Mutex<Shares>,
-    party: RwLock<Option<Arc<LocalParty>>>,
+    parties: RwLock<Option<Parties>>,
     events: broadcast::Sender<Event>,
     pub(crate) tellings: Tellings,
     /// Where peers answer whether they live.
@@ -91,9 +94,10 @@ pub(crate) struct Shared {
 
 /// Builds a [`Node`].
 pub struct NodeBuilder {
-    party: Option<Arc<LocalParty>>,
+    parties: Option<Parties>,
     transports: Vec<Arc<dyn Transport>>,
     histories: Histories,
+    floors: Floors,
     max_connections: usize,
     max_channels: usize,
     clock: Arc<WallClock>,
@@ -115,10 +119,11 @@ const WAITING_ANSWER: usize = 32 << 10;
 const EVENTS: usize = 256;
 
 impl NodeBuilder {
-    /// The identity under which the node opens and accepts secure channels.
+    /// The identity under which the node opens and accepts secure channels: [`keys::load_parties`](crate::keys::load_parties), or
+    /// one [`LocalParty`] for channels of its suite alone.
     #[must_use]
-    pub fn identity(mut self, party: Arc<LocalParty>) -> Self {
-        self.party = Some(party);
+    pub fn identity(mut self, parties: impl Into<Parties>) -> Self {
+        self.parties = Some(parties.into());
         self
     }
 
@@ -126,7 +131,7 @@ impl NodeBuilder {
     /// for examples.
     #[must_use]
     pub fn ephemeral_identity(self) -> Self {
-        self.identity(Arc::new(ephemeral_party()))
+        self.identity(ephemeral_parties())
     }
 
     /// Adds a transport of your own. TCP and Unix sockets are always there.
@@ -140,6 +145,13 @@ impl NodeBuilder {
     #[must_use]
     pub fn histories(mut self, histories: Histories) -> Self {
         self.histories = histories;
+        self
+    }
+
+    /// How weak a suite may be that a known peer is met in. Without it a peer's suite is no matter of the past.
+    #[must_use]
+    pub fn floors(mut self, floors: Floors) -> Self {
+        self.floors = floors;
         self
     }
 
@@ -176,11 +188,12 @@ impl NodeBuilder {
         let shared = Arc::new(Shared {
             router: Router::new(Arc::default()),
             histories: self.histories,
+            floors: self.floors,
             transports,
             links: Mutex::default(),
             channels: Mutex::default(),
             accepted: Mutex::new(Shares::new(self.max_channels)),
-            party: RwLock::new(self.party),
+            parties: RwLock::new(self.parties),
             events: broadcast::Sender::new(EVENTS),
             tellings: Tellings::default(),
             answers: OnceLock::new(),
@@ -205,9 +218,10 @@ impl Node {
     #[must_use]
     pub fn builder() -> NodeBuilder {
         NodeBuilder {
-            party: None,
+            parties: None,
             transports: Vec::new(),
             histories: Histories::default(),
+            floors: Floors::default(),
             max_connections: MAX_CONNECTIONS,
             max_channels: MAX_CHANNELS,
             clock: Arc::new(unix_now),
@@ -237,18 +251,33 @@ impl Node {
     /// Who this node is to others, if it has an identity.
     #[must_use]
     pub fn identifier(&self) -> Option<Identifier> {
-        self.party().map(|party| *party.identifier())
+        self.parties().map(|parties| *parties.identifier())
     }
 
     /// What this node presents in handshakes, if it has an identity.
     #[must_use]
-    pub fn party(&self) -> Option<Arc<LocalParty>> {
-        self.0.party()
+    pub fn parties(&self) -> Option<Parties> {
+        self.0.parties()
     }
 
     /// Replaces the identity, after a rotation: channels opened from now on present the new one.
-    pub fn set_identity(&self, party: Arc<LocalParty>) {
-        *self.0.party.write().unwrap_or_else(PoisonError::into_inner) = Some(party);
+    pub fn set_identity(&self, parties: impl Into<Parties>) {
+        let parties = Some(parties.into());
+        *self
+            .0
+            .parties
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = parties;
+    }
+
+    /// The secure channels that stand, in no order.
+    #[must_use]
+    pub fn channels(&self) -> Vec<Channel> {
+        let channel = |shared: &Arc<ChannelShared>| Channel {
+            shared: Arc::clone(shared),
+            node: Arc::clone(&self.0),
+        };
+        lock(&self.0.channels).values().map(channel).collect()
     }
 
     /// Listens at `tcp:HOST:PORT`, `unix:PATH` or an address of a transport of yours; `HOST:PORT` alone means TCP.
@@ -419,8 +448,8 @@ impl Shared {
         Tick(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
-    pub(crate) fn party(&self) -> Option<Arc<LocalParty>> {
-        self.party
+    pub(crate) fn parties(&self) -> Option<Parties> {
+        self.parties
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
@@ -668,16 +697,22 @@ fn refusal(reason: Count, named: &str) -> SendError {
     }
 }
 
-/// A new identity with a static key, kept nowhere.
-fn ephemeral_party() -> LocalParty {
+/// A new identity with its static keys, kept nowhere.
+fn ephemeral_parties() -> Parties {
     let now = unix_now();
     let signer = SigningKey::generate(KeyType::Ed25519, &mut crate::keys_rng());
-    let static_key = DhSecret::generate(&mut crate::keys_rng());
     let identity = Identity::create(&signer, now);
-    let key = PurposeKey::SecureChannel(static_key.public());
-    let attestation =
-        Attestation::issue(&signer, &identity, key, now).expect("the key is the identity's own");
-    LocalParty::new(&identity, &attestation, static_key, &[]).expect("the parts belong together")
+    let party = |suite: Suite| {
+        let static_key = DhSecret::generate(&mut crate::keys_rng());
+        let purpose = suite.purpose(static_key.public());
+        let attestation = Attestation::issue(&signer, &identity, purpose, now)
+            .expect("the key is the identity's own");
+        let party = LocalParty::new(&identity, &attestation, static_key, &[]);
+        Arc::new(party.expect("the parts belong together"))
+    };
+    Parties::from(party(Suite::Classical))
+        .with(party(Suite::Hybrid))
+        .expect("both are of one identity")
 }
 
 /// A route of one local address.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealway_core::channel::Trust;
+use sealway_core::channel::{Suite, Trust};
 use sealway_core::identity::Identifier;
 use sealway_core::wire::{Address, MultiAddr, Protocol, Route};
 use tokio::sync::watch;
@@ -67,9 +67,7 @@ impl PathError {
     pub fn is_refusal(&self) -> bool {
         match self {
             PathError::Refused(_) => true,
-            PathError::Channel { error, .. } => {
-                matches!(error, OpenError::Unexpected { .. } | OpenError::History(_))
-            }
+            PathError::Channel { error, .. } => error.is_refusal(),
             PathError::Transport(_) | PathError::Unusable { .. } => false,
         }
     }
@@ -157,6 +155,9 @@ impl Path {
 pub struct PathOptions {
     /// Whom to accept at the last secure hop. Those before it are carriers: anybody.
     pub expect: Trust,
+    /// The suite of its channels; `None` is what a listener of each name speaks ([`Suite::spoken_at`]). A path is rebuilt in the
+    /// same.
+    pub suite: Option<Suite>,
     /// The path will carry byte streams.
     pub ordered: bool,
     /// What comes back through the last channel reaches nothing but channel listeners.
@@ -171,12 +172,14 @@ impl PathOptions {
     pub fn expect(expect: Trust) -> Self {
         let ChannelOptions {
             expect,
+            suite,
             deadline,
             confined,
             ordered,
         } = ChannelOptions::expect(expect);
         Self {
             expect,
+            suite,
             ordered,
             confined,
             deadline,
@@ -331,6 +334,7 @@ impl Node {
                         } else {
                             Trust::Everyone
                         },
+                        suite: options.suite,
                         deadline: options.deadline,
                         confined: is_last && options.confined,
                         ordered: is_last && options.ordered,

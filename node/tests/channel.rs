@@ -15,7 +15,7 @@ fn route(addresses: &[&Address]) -> Route {
 }
 
 fn identifier(node: &Node) -> Identifier {
-    *node.party().expect("it has an identity").identifier()
+    node.identifier().expect("it has an identity")
 }
 
 /// A node that accepts channels at `api`, with `echo` behind them for whom `trust` admits.
@@ -27,7 +27,7 @@ async fn server(trust: Trust) -> (Node, String) {
         Exposure::local().to_channels(access.clone(), "echo"),
     )
     .expect("free");
-    node.secure_channel_listener("api", ListenerOptions { access })
+    node.secure_channel_listener("api", ListenerOptions::new(access))
         .expect("free");
     let listening = node.listen("tcp:127.0.0.1:0").await.expect("a free port");
     (node, listening.address)
@@ -122,12 +122,7 @@ async fn a_channel_runs_inside_a_channel_over_mixed_transports() {
     // The middle node reaches the inner one by TCP and is reached itself over a Unix socket.
     let middle = Node::builder().ephemeral_identity().start();
     middle
-        .secure_channel_listener(
-            "api",
-            ListenerOptions {
-                access: Access::trust(Trust::Everyone),
-            },
-        )
+        .secure_channel_listener("api", ListenerOptions::new(Access::trust(Trust::Everyone)))
         .expect("free");
     middle.listen(&socket).await.expect("a free path");
     let onward = middle.connect(&address).await.expect("it listens");

@@ -791,7 +791,7 @@ async fn a_confined_channel_reaches_channel_listeners_and_nothing_else() {
             .expect("free");
     }
     client
-        .secure_channel_listener("api", ListenerOptions { access: everyone })
+        .secure_channel_listener("api", ListenerOptions::new(everyone))
         .expect("free");
     let link = client.connect("tcp:10.0.0.1:1").await.expect("it listens");
     let options = ChannelOptions {

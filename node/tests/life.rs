@@ -23,9 +23,7 @@ use tokio::time::Instant;
 async fn portal_to_the_taciturn(network: Network) -> Portal {
     let server = builder(&network).start();
     let access = Access::trust(Trust::Everyone);
-    let listener = ListenerOptions {
-        access: access.clone(),
-    };
+    let listener = ListenerOptions::new(access.clone());
     server
         .secure_channel_listener("api", listener)
         .expect("free");

@@ -30,14 +30,14 @@ async fn portal(target: &str) -> (Node, Node, Inlet) {
         )
         .expect("free");
     server
-        .secure_channel_listener("api", ListenerOptions { access })
+        .secure_channel_listener("api", ListenerOptions::new(access))
         .expect("free");
     let listening = server.listen("127.0.0.1:0").await.expect("a free port");
     let port = listening.address.rsplit_once(':').expect("it has a port").1;
     let to: MultiAddr = format!("/ip4/127.0.0.1/tcp/{port}/secure/api/service/out")
         .parse()
         .expect("a multiaddr");
-    let expect = Trust::Identifier(*server.party().expect("an identity").identifier());
+    let expect = Trust::Identifier(server.identifier().expect("an identity"));
     let client = Node::builder().ephemeral_identity().start();
     let inlet = client
         .inlet("127.0.0.1:0", &to, PathOptions::expect(expect))
@@ -180,7 +180,7 @@ async fn an_inlet_that_is_admitted_to_nothing_is_told_so_and_never_opens() {
         Exposure::local().to_channels(nobody.clone(), "files"),
     )
     .expect("free");
-    bob.secure_channel_listener("api", ListenerOptions { access: nobody })
+    bob.secure_channel_listener("api", ListenerOptions::new(nobody))
         .expect("free");
     let at_bob = bob.listen("127.0.0.1:0").await.expect("a free port");
     let port = at_bob.address.rsplit(':').next().expect("a port");

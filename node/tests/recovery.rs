@@ -16,6 +16,7 @@ use sealway::core::channel::{LocalParty, Trust};
 use sealway::core::crypto::{DhSecret, KeyType, SigningKey};
 use sealway::core::identity::{Attestation, Identity, PurposeKey, Rotation};
 use sealway::core::wire::{MultiAddr, Route};
+use sealway::keys::Parties;
 use sealway::portal::Inlet;
 use sealway::relay::{RegistrationOptions, RelayOptions, RelayRegistration};
 use sealway::transport::memory::{Direction, LinkProfile, Network, Verdict};
@@ -249,12 +250,12 @@ impl Stage {
 
     async fn kill_relay(&mut self) {
         kill(&self.relay, &[&self.near, &self.far]).await;
-        self.relay = relay(&self.near, &self.far, self.relay.party()).await;
+        self.relay = relay(&self.near, &self.far, self.relay.parties()).await;
     }
 
     async fn kill_server(&mut self) {
         kill(&self.server, &[&self.far]).await;
-        let party = self.server.party();
+        let party = self.server.parties();
         (self.server, self.registration) = private(&self.far, party, &self.target).await;
     }
 
@@ -272,7 +273,7 @@ impl Stage {
 }
 
 /// A relay, at `tcp:10.0.0.9:1` on one side and `memory:relay` on the other.
-async fn relay(near: &Network, far: &Network, party: Option<Arc<LocalParty>>) -> Node {
+async fn relay(near: &Network, far: &Network, party: Option<Parties>) -> Node {
     let builder = builder(near).transport(far.transport());
     let node = match party {
         Some(party) => builder.identity(party),
@@ -287,11 +288,7 @@ async fn relay(near: &Network, far: &Network, party: Option<Arc<LocalParty>>) ->
 }
 
 /// A node that is reached through the relay as `alice`, with an outlet `out`.
-async fn private(
-    far: &Network,
-    party: Option<Arc<LocalParty>>,
-    target: &str,
-) -> (Node, RelayRegistration) {
+async fn private(far: &Network, party: Option<Parties>, target: &str) -> (Node, RelayRegistration) {
     let builder = Node::builder().transport(far.transport());
     let node = match party {
         Some(party) => builder.identity(party),
@@ -430,7 +427,7 @@ fn refusals(events: &mut Receiver<Event>) -> Vec<String> {
 }
 
 /// Another node in the place of the portal's server, for whom it was; offers the same to whom `trust` admits.
-async fn replace(portal: &mut Portal, party: Option<Arc<LocalParty>>, trust: Trust) {
+async fn replace(portal: &mut Portal, party: Option<Parties>, trust: Trust) {
     portal.server.shutdown(SOON).await;
     let builder = builder(&portal.network);
     portal.server = match party {
@@ -451,7 +448,7 @@ async fn replace(portal: &mut Portal, party: Option<Arc<LocalParty>>, trust: Tru
 #[tokio::test(start_paused = true)]
 async fn a_stranger_in_the_way_is_told_once_and_asked_again_until_the_right_one_is_back() {
     let mut portal = Portal::new(31).await;
-    let party = portal.server.party();
+    let party = portal.server.parties();
     let mut events = portal.client.events();
     replace(&mut portal, None, Trust::Everyone).await;
     tokio::time::sleep(Duration::from_secs(60)).await;
@@ -509,7 +506,7 @@ async fn a_stranger_at_the_hour_leaves_the_old_path_in_use() {
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_admits_us_no_more_is_asked_with_back_off_until_it_does() {
     let mut portal = Portal::new(33).await;
-    let party = portal.server.party();
+    let party = portal.server.parties();
     let mut events = portal.client.events();
     replace(&mut portal, party.clone(), Trust::AnyOf(Vec::new())).await;
     tokio::time::sleep(Duration::from_secs(60)).await;
@@ -553,7 +550,7 @@ async fn an_older_history_is_refused_when_a_path_is_rebuilt() {
     let mut portal = Portal::to(builder(&network).identity(after.clone()), network).await;
     let mut events = portal.client.events();
     // Its state comes back from an old backup, or somebody has the old key.
-    replace(&mut portal, Some(before), Trust::Everyone).await;
+    replace(&mut portal, Some(before.into()), Trust::Everyone).await;
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert!(portal.inlet.path().is_none());
     let told = refusals(&mut events);
@@ -562,7 +559,7 @@ async fn an_older_history_is_refused_when_a_path_is_rebuilt() {
         "{told:?}"
     );
     assert_eq!(portal.server.counters().get(Count::ChannelsOpened), 0);
-    replace(&mut portal, Some(after), Trust::Everyone).await;
+    replace(&mut portal, Some(after.into()), Trust::Everyone).await;
     tokio::time::timeout(SOON, standing(&portal.inlet))
         .await
         .expect("it stands again");
@@ -571,7 +568,7 @@ async fn an_older_history_is_refused_when_a_path_is_rebuilt() {
 #[tokio::test(start_paused = true)]
 async fn a_registration_outlives_a_stranger_in_the_place_of_its_relay() {
     let mut stage = Stage::new(51).await;
-    let party = stage.relay.party();
+    let party = stage.relay.parties();
     let mut events = stage.server.events();
     kill(&stage.relay, &[&stage.near, &stage.far]).await;
     let stranger = relay(&stage.near, &stage.far, None).await;

@@ -16,7 +16,7 @@ use tokio::sync::broadcast;
 const SOON: Duration = Duration::from_secs(20);
 
 fn identifier(node: &Node) -> Identifier {
-    *node.party().expect("it has an identity").identifier()
+    node.identifier().expect("it has an identity")
 }
 
 async fn relay(address: &str) -> (Node, Listening) {
@@ -31,7 +31,7 @@ async fn serve(node: Node, address: &str) -> (Node, Listening) {
         Exposure::local().to_channels(access.clone(), "echo"),
     )
     .expect("free");
-    node.secure_channel_listener("api", ListenerOptions { access })
+    node.secure_channel_listener("sealway_xx1", ListenerOptions::new(access))
         .expect("free");
     node.relay_service(RelayOptions::default()).expect("free");
     let listening = node.listen(address).await.expect("a free port");
@@ -47,7 +47,7 @@ async fn private(relay: &str, alias: &str, trust: Trust) -> (Node, RelayRegistra
         Exposure::local().to_channels(access.clone(), "echo"),
     )
     .expect("free");
-    node.secure_channel_listener("api", ListenerOptions { access })
+    node.secure_channel_listener("api", ListenerOptions::new(access))
         .expect("free");
     let options = RegistrationOptions::new(Some(alias.to_owned()), Trust::Everyone);
     let registration = node
@@ -239,7 +239,7 @@ async fn everything_comes_back_after_the_relay_was_restarted() {
     let mut events = server.events();
     first.shutdown(SOON).await;
     // The relay keeps its identity: another one in its place would be refused.
-    let party = first.party().expect("an identity");
+    let party = first.parties().expect("an identity");
     let (_second, _) = serve(Node::builder().identity(party).start(), &listening.address).await;
     let registered =
         async { while !matches!(events.recv().await, Ok(Event::Registered { .. })) {} };

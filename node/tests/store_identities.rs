@@ -3,10 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use sealway::home::Home;
-use sealway::store::{Backup, HistoryError, IdentityStoreError, Name, StoreFault};
+use sealway::store::{Backup, ChannelKey, HistoryError, IdentityStoreError, Name, StoreFault};
 use sealway_core::UnixSeconds;
+use sealway_core::channel::Suite;
 use sealway_core::crypto::{KeyType, SigningKey};
-use sealway_core::identity::{Identity, PurposeKey, Rotation};
+use sealway_core::identity::{Identity, Rotation};
 use tempfile::{TempDir, tempdir};
 
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
@@ -142,63 +143,94 @@ fn an_identity_that_is_missing_is_named() {
     }
 }
 
+/// The channel key of the default identity for this suite.
+fn key(home: &Home, suite: Suite, now: UnixSeconds) -> ChannelKey {
+    let [classical, hybrid] = home.channel_keys().load(None, now).wait().unwrap();
+    match suite {
+        Suite::Classical => classical,
+        Suite::Hybrid => hybrid,
+    }
+}
+
 #[test]
-fn a_rotation_drops_the_channel_key_and_the_next_is_attested_under_the_new_change() {
+fn an_identity_has_a_key_of_its_own_for_each_suite() {
     let (_directory, home) = home();
-    create(&home, "alice");
-    let load = || home.channel_keys().load(None, NOW).wait().unwrap();
-    let (first, second) = (load(), load());
-    assert_eq!(
-        first.secret.public(),
-        second.secret.public(),
-        "the key is kept"
-    );
-    let rotated = rotate(&home, "alice", KeyType::P256).unwrap();
-    let third = load();
-    assert_ne!(third.secret.public(), first.secret.public());
-    assert_eq!(third.identity.change_count(), 2);
-    let attested = third.attestation.verify(&rotated, NOW).unwrap();
-    assert_eq!(attested, PurposeKey::SecureChannel(third.secret.public()));
-    assert!(first.attestation.verify(&rotated, NOW).is_err());
+    let alice = create(&home, "alice");
+    let keys = Suite::ALL.map(|suite| key(&home, suite, NOW));
+    for (suite, key) in Suite::ALL.into_iter().zip(&keys) {
+        let attested = key.attestation.verify(&alice, NOW).unwrap();
+        assert_eq!(attested, suite.purpose(key.secret.public()));
+    }
+    assert_ne!(keys[0].secret.public(), keys[1].secret.public());
+    // A home that was made before there was a second suite gets its key, and keeps the other.
+    sql(&home, "DELETE FROM purpose_keys WHERE purpose = 3");
+    let again = Suite::ALL.map(|suite| key(&home, suite, NOW));
+    assert_eq!(again[0].secret.public(), keys[0].secret.public());
+    assert_ne!(again[1].secret.public(), keys[1].secret.public());
+}
+
+#[test]
+fn a_rotation_drops_the_channel_keys_and_the_next_are_attested_under_the_new_change() {
+    for suite in Suite::ALL {
+        let (_directory, home) = home();
+        create(&home, "alice");
+        let (first, second) = (key(&home, suite, NOW), key(&home, suite, NOW));
+        assert_eq!(
+            first.secret.public(),
+            second.secret.public(),
+            "the key is kept"
+        );
+        let rotated = rotate(&home, "alice", KeyType::P256).unwrap();
+        let third = key(&home, suite, NOW);
+        assert_ne!(third.secret.public(), first.secret.public());
+        assert_eq!(third.identity.change_count(), 2);
+        let attested = third.attestation.verify(&rotated, NOW).unwrap();
+        assert_eq!(attested, suite.purpose(third.secret.public()));
+        assert!(first.attestation.verify(&rotated, NOW).is_err());
+    }
 }
 
 #[test]
 fn a_channel_key_is_renewed_before_its_attestation_ends() {
-    let (_directory, home) = home();
-    create(&home, "alice");
-    let load = |now| home.channel_keys().load(None, now).wait().unwrap();
-    let first = load(NOW);
-    let ends = first.attestation.expires_at().0;
-    let day = 24 * 3600;
-    let early = load(UnixSeconds(ends - 31 * day));
-    assert_eq!(early.secret.public(), first.secret.public());
-    let renewed = load(UnixSeconds(ends - 29 * day));
-    assert_ne!(renewed.secret.public(), first.secret.public());
-    assert!(renewed.attestation.expires_at().0 > ends);
-    // At the end of the identity's own key there is nothing better to be had: no key per call.
-    let key_ends = renewed.identity.latest_change().validity().until.0;
-    let late = load(UnixSeconds(key_ends - day));
-    let later = load(UnixSeconds(key_ends - day + 1));
-    assert_eq!(late.secret.public(), later.secret.public());
-    let over = home
-        .channel_keys()
-        .load(None, UnixSeconds(key_ends + 1))
-        .wait();
-    assert!(matches!(over, Err(IdentityStoreError::Attestation(_))));
+    for suite in Suite::ALL {
+        let (_directory, home) = home();
+        create(&home, "alice");
+        let load = |now| key(&home, suite, now);
+        let first = load(NOW);
+        let ends = first.attestation.expires_at().0;
+        let day = 24 * 3600;
+        let early = load(UnixSeconds(ends - 31 * day));
+        assert_eq!(early.secret.public(), first.secret.public());
+        let renewed = load(UnixSeconds(ends - 29 * day));
+        assert_ne!(renewed.secret.public(), first.secret.public());
+        assert!(renewed.attestation.expires_at().0 > ends);
+        // At the end of the identity's own key there is nothing better to be had: no key per call.
+        let key_ends = renewed.identity.latest_change().validity().until.0;
+        let late = load(UnixSeconds(key_ends - day));
+        let later = load(UnixSeconds(key_ends - day + 1));
+        assert_eq!(late.secret.public(), later.secret.public());
+        let over = home
+            .channel_keys()
+            .load(None, UnixSeconds(key_ends + 1))
+            .wait();
+        assert!(matches!(over, Err(IdentityStoreError::Attestation(_))));
+    }
 }
 
 #[test]
 fn a_damaged_channel_key_is_replaced() {
-    let (_directory, home) = home();
-    create(&home, "alice");
-    let load = || home.channel_keys().load(None, NOW).wait().unwrap();
-    let first = load();
-    sql(&home, "UPDATE purpose_keys SET secret = randomblob(32)");
-    let second = load();
-    assert_ne!(second.secret.public(), first.secret.public());
-    sql(&home, "UPDATE purpose_keys SET attestation = x'00'");
-    let third = load();
-    assert_ne!(third.secret.public(), second.secret.public());
+    for suite in Suite::ALL {
+        let (_directory, home) = home();
+        create(&home, "alice");
+        let load = || key(&home, suite, NOW);
+        let first = load();
+        sql(&home, "UPDATE purpose_keys SET secret = randomblob(32)");
+        let second = load();
+        assert_ne!(second.secret.public(), first.secret.public());
+        sql(&home, "UPDATE purpose_keys SET attestation = x'00'");
+        let third = load();
+        assert_ne!(third.secret.public(), second.secret.public());
+    }
 }
 
 #[test]
@@ -383,7 +415,7 @@ fn a_deleted_key_is_in_no_file_of_the_home() {
         .load(Some(&name("alice")), NOW)
         .wait()
         .unwrap();
-    let channel = channel.secret.to_bytes();
+    let channel = channel.map(|key| key.secret.to_bytes());
     let holds = |needle: &[u8]| {
         std::fs::read_dir(home.path()).unwrap().any(|entry| {
             let content = std::fs::read(entry.unwrap().path()).unwrap();
@@ -391,15 +423,15 @@ fn a_deleted_key_is_in_no_file_of_the_home() {
         })
     };
     assert!(
-        holds(old.as_slice()) && holds(channel.as_slice()),
+        holds(old.as_slice()) && channel.iter().all(|key| holds(key.as_slice())),
         "the search finds what is there"
     );
     rotate(&home, "alice", KeyType::Ed25519).unwrap();
     let new = keys(&home);
     assert!(!holds(old.as_slice()), "the key before the rotation");
     assert!(
-        !holds(channel.as_slice()),
-        "the channel key before the rotation"
+        !channel.iter().any(|key| holds(key.as_slice())),
+        "a channel key before the rotation"
     );
     assert!(holds(new.as_slice()));
     home.identities().delete(&name("alice")).wait().unwrap();

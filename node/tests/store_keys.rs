@@ -7,9 +7,9 @@ use std::sync::Arc;
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 use sealway::home::Home;
-use sealway::keys::{load_party, load_party_blocking};
+use sealway::keys::{load_parties, load_parties_blocking};
 use sealway_core::UnixSeconds;
-use sealway_core::channel::{Established, Initiator, LocalParty, Responder, Trust};
+use sealway_core::channel::{Established, Initiator, LocalParty, Responder, Suite, Trust};
 use sealway_core::crypto::KeyType;
 use sealway_core::identity::Rotation;
 use sealway_core::wire::Address;
@@ -33,9 +33,11 @@ fn handshake(
     now: UnixSeconds,
 ) -> (Established, Established) {
     let mut rng = UnwrapErr(SysRng);
-    let api = Address::local("api");
-    let (message1, initiator) = Initiator::start(a, &api, &mut rng);
-    let responder = Responder::new(b, &api).read_message1(&message1).unwrap();
+    let listener = Address::local(a.suite().listener());
+    let (message1, initiator) = Initiator::start(a, &listener, &mut rng);
+    let responder = Responder::new(b, &listener)
+        .read_message1(&message1)
+        .unwrap();
     let (message2, responder) = responder.write_message2(&mut rng).unwrap();
     let initiator = initiator
         .read_message2(&message2, now, &Trust::Everyone)
@@ -52,15 +54,18 @@ async fn stored_identities_prove_themselves_before_and_after_a_rotation() {
     let ((_one, alice), (_two, bob)) = (home(KeyType::Ed25519), home(KeyType::P256));
     let now = alice.clock().now();
     for changes in 1..4 {
-        let a = load_party(&alice, None, &[]).await.unwrap();
-        let b = load_party(&bob, None, &[]).await.unwrap();
-        let (at_a, at_b) = handshake(&a, &b, now);
-        assert_eq!(at_a.peer.identifier(), *b.identifier());
-        assert_eq!(at_b.peer.identifier(), *a.identifier());
-        assert_eq!(at_a.handshake_hash, at_b.handshake_hash);
-        assert_eq!(at_a.peer.change_count(), changes);
-        alice.histories().accept(&at_a.peer, now).await.unwrap();
-        bob.histories().accept(&at_b.peer, now).await.unwrap();
+        let a = load_parties(&alice, None, &[]).await.unwrap();
+        let b = load_parties(&bob, None, &[]).await.unwrap();
+        for suite in Suite::ALL {
+            let (at_a, at_b) = handshake(a.of(suite).unwrap(), b.of(suite).unwrap(), now);
+            assert_eq!((at_a.suite, at_b.suite), (suite, suite));
+            assert_eq!(at_a.peer.identifier(), *b.identifier());
+            assert_eq!(at_b.peer.identifier(), *a.identifier());
+            assert_eq!(at_a.handshake_hash, at_b.handshake_hash);
+            assert_eq!(at_a.peer.change_count(), changes);
+            alice.histories().accept(&at_a.peer, now).await.unwrap();
+            bob.histories().accept(&at_b.peer, now).await.unwrap();
+        }
         for home in [&alice, &bob] {
             home.identities()
                 .rotate(None, KeyType::Ed25519, Rotation::default(), now)
@@ -80,10 +85,11 @@ fn a_home_restored_from_an_old_copy_is_refused_by_who_knows_better() {
             .wait()
     };
     let meet = |home: &Home| {
-        let a = load_party_blocking(home, None, &[]).unwrap();
-        let b = load_party_blocking(&bob, None, &[]).unwrap();
+        let a = load_parties_blocking(home, None, &[]).unwrap();
+        let b = load_parties_blocking(&bob, None, &[]).unwrap();
+        let (a, b) = (a.of(Suite::Hybrid).unwrap(), b.of(Suite::Hybrid).unwrap());
         bob.histories()
-            .accept(&handshake(&a, &b, now).1.peer, now)
+            .accept(&handshake(a, b, now).1.peer, now)
             .wait()
     };
     rotate(&alice).unwrap();

@@ -227,8 +227,9 @@ impl FromStr for Outlet {
 }
 
 /// Addresses that a node fills itself, which no outlet may take.
-const RESERVED: [&str; 8] = [
+const RESERVED: [&str; 9] = [
     "api",
+    "sealway_xx1",
     "echo",
     "hop",
     "uppercase",
@@ -432,6 +433,7 @@ mod tests {
             "files=",
             "files=a:0",
             "api=a:1",
+            "sealway_xx1=a:1",
             "echo=a:1",
             "forward_to_x=a:1",
             "a/b=a:1",

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use sealway::control::{Answer, Call, Changed, ControlServer, Method, Status};
 use sealway::home::Home;
-use sealway::keys::load_party;
+use sealway::keys::load_parties;
 use sealway::store::Name;
 use sealway::{Event, Node};
+use sealway_core::channel::Suite;
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::oneshot;
@@ -235,17 +236,21 @@ fn described(event: &Event) -> (Line, Value) {
             Line::Result(format!("listening on {transport} {address}")),
             json!({"event": "listening", "transport": transport, "address": address}),
         ),
-        Event::Ready { address } => (
+        Event::Ready { address, suite } => (
             Line::Result(format!("ready on {address}")),
-            json!({"event": "ready", "address": address}),
+            json!({"event": "ready", "address": address, "suite": suite.map(Suite::name)}),
         ),
-        Event::Registered { relay, address } => (
+        Event::Registered {
+            relay,
+            address,
+            suite,
+        } => (
             Line::Result(format!("reachable through {relay} as {address}")),
-            json!({"event": "ready", "address": address, "relay": relay}),
+            json!({"event": "ready", "address": address, "relay": relay, "suite": suite.name()}),
         ),
-        Event::Peer { identifier } => (
-            Line::Note(format!("peer {identifier}")),
-            json!({"event": "peer", "identifier": identifier.to_string()}),
+        Event::Peer { identifier, suite } => (
+            Line::Note(format!("peer {identifier} ({suite})")),
+            json!({"event": "peer", "identifier": identifier.to_string(), "suite": suite.name()}),
         ),
         Event::Lost { what, why } => (
             Line::Note(format!("lost {what}: {why}")),
@@ -293,9 +298,9 @@ impl Handler {
     }
 
     async fn reload_identity(&self) -> Answer {
-        match load_party(&self.home, self.name.as_ref(), &[]).await {
-            Ok(party) => {
-                self.node.set_identity(party);
+        match load_parties(&self.home, self.name.as_ref(), &[]).await {
+            Ok(parties) => {
+                self.node.set_identity(parties);
                 Answer::ok("")
             }
             Err(error) => failed("identity", &error),
@@ -314,7 +319,7 @@ impl Handler {
             "pid": std::process::id(),
             "command": self.command,
             "version": env!("CARGO_PKG_VERSION"),
-            "identifier": self.node.party().map(|party| party.identifier().to_string()),
+            "identifier": self.node.identifier().map(|own| own.to_string()),
             "seconds": self.since.elapsed().as_secs(),
             "connections": self.node.links().len(),
             "counters": counters,

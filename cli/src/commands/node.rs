@@ -1,6 +1,5 @@
 //! `sealway node`: chosen services, outlets and the channel listener `api`, at given listeners or behind a relay.
 
-use sealway::channel::ListenerOptions;
 use sealway::home::Home;
 use sealway::relay::{RegistrationOptions, RelayRegistration};
 use sealway::store::{Direction, Pin, PinOrigin, Resource};
@@ -8,15 +7,12 @@ use sealway::{AddressInUse, Exposure, Node, Service};
 use sealway_core::channel::Trust;
 
 use super::daemon::Daemon;
-use super::party::{Admission, admission, pinned};
+use super::party::{self, Admission, admission, pinned};
 use super::relay;
 use crate::args::values::Addr;
 use crate::args::{self, Global, NodeArgs};
 use crate::error::{CliError, Result};
 use crate::output::Output;
-
-/// The address of the channel listener (reference, section 7.5).
-pub(super) const LISTENER: &str = "api";
 
 impl From<AddressInUse> for CliError {
     fn from(error: AddressInUse) -> Self {
@@ -64,7 +60,7 @@ async fn register(
     } else {
         Trust::AnyOf(known)
     };
-    let alias = alias.or_else(|| node.party().map(|party| party.identifier().to_string()));
+    let alias = alias.or_else(|| node.identifier().map(|own| own.to_string()));
     let met = node
         .meet_relay(&via.to_string(), RegistrationOptions::new(alias, expect))
         .await?;
@@ -82,12 +78,7 @@ async fn register(
 /// Opens the listener, the services and the outlets, to whom they are for.
 fn offer(daemon: &Daemon, args: &NodeArgs, admission: &Admission) -> Result<()> {
     let node = &daemon.node;
-    node.secure_channel_listener(
-        LISTENER,
-        ListenerOptions {
-            access: admission.listener.clone(),
-        },
-    )?;
+    party::listen(node, &admission.listener)?;
     let exposure = |name: &str| {
         let channels = Exposure::local().to_channels(admission.service.clone(), name);
         if args.plain_service.iter().any(|plain| plain == name) {

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use sealway::channel::ListenerOptions;
 use sealway::channel::histories::Histories;
 use sealway::home::Home;
-use sealway::keys::{PartyLoadError, load_party};
+use sealway::keys::{Parties, PartyLoadError, load_parties};
 use sealway::store::{Direction, Name, Pin, Resource, StoreFault};
 use sealway::{Access, Node};
-use sealway_core::channel::{LocalParty, Trust};
+use sealway_core::channel::{Suite, Trust};
 use sealway_core::crypto::KeyType;
 use sealway_core::identity::Identifier;
 
@@ -29,14 +30,14 @@ impl From<PartyLoadError> for CliError {
 ///
 /// # Errors
 /// It is not there, or cannot be used.
-async fn load_or_create(home: &Home, name: Option<&Name>) -> Result<Arc<LocalParty>> {
+async fn load_or_create(home: &Home, name: Option<&Name>) -> Result<Parties> {
     if name.is_none() {
         let default = super::name_of("default")?;
         home.identities()
             .default_or_create(&default, KeyType::Ed25519, home.clock().now())
             .await?;
     }
-    Ok(load_party(home, name, &[]).await?)
+    Ok(load_parties(home, name, &[]).await?)
 }
 
 /// Starts a node under an identity of the home, which believes no older history than the home knows.
@@ -44,15 +45,26 @@ async fn load_or_create(home: &Home, name: Option<&Name>) -> Result<Arc<LocalPar
 /// # Errors
 /// The identity is not there, or cannot be used.
 pub(super) async fn start_node(home: &Home, name: Option<&Name>) -> Result<Node> {
-    let party = load_or_create(home, name).await?;
+    let parties = load_or_create(home, name).await?;
     let clock = home.clone();
     let node = Node::builder()
-        .identity(party)
+        .identity(parties)
         .histories(Histories::stored(Arc::new(Kept(home.clone()))))
         .clock(move || clock.clock().now())
         .start();
     tokio::spawn(keep_time(home.clone()));
     Ok(node)
+}
+
+/// Opens a listener for channels of each suite, by the name that callers know it by.
+///
+/// # Errors
+/// An address is in use.
+pub(super) fn listen(node: &Node, access: &Access) -> Result<()> {
+    for suite in Suite::ALL {
+        node.secure_channel_listener(suite.listener(), ListenerOptions::new(access.clone()))?;
+    }
+    Ok(())
 }
 
 /// Puts the highest time seen on the disk now and then: a clock set back between two runs must not revive what has expired.

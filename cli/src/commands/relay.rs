@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use sealway::channel::ListenerOptions;
 use sealway::relay::RelayOptions;
 use sealway::{Access, Exposure, Node, Service};
 
 use super::daemon::Daemon;
-use super::node::LISTENER;
+use super::party;
 use crate::args::{Global, RelayArgs};
 use crate::error::Result;
 use crate::output::Output;
@@ -21,12 +20,7 @@ pub(crate) async fn run(args: &RelayArgs, global: &Global, output: Output) -> Re
     let node = daemon.node.clone();
     // A relay accepts any proven identity, within quotas.
     let everybody = Access::by(|_, _| true);
-    node.secure_channel_listener(
-        LISTENER,
-        ListenerOptions {
-            access: everybody.clone(),
-        },
-    )?;
+    party::listen(&node, &everybody)?;
     node.start_service(
         Service::Echo,
         Exposure::local().to_channels(everybody, "echo"),

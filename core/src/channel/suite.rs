@@ -12,6 +12,10 @@ use crate::identity::PurposeKey;
 use crate::noise::{MAX_MESSAGE, Message, Pattern, Protocol};
 use crate::wire::Address;
 
+/// Where the reference's listeners are (reference, section 7.5).
+const CLASSICAL_LISTENER: &str = "api";
+/// Where ours are.
+const HYBRID_LISTENER: &str = "sealway_xx1";
 /// The label of the prologue, and its version.
 const LABEL: &[u8] = b"sealway/channel/1";
 
@@ -59,6 +63,26 @@ impl Suite {
         match self {
             Self::Classical => "ockam",
             Self::Hybrid => "hybrid",
+        }
+    }
+
+    /// The address of the listener that speaks it, unless said otherwise: `api`, or `sealway_xx1`.
+    #[must_use]
+    pub const fn listener(self) -> &'static str {
+        match self {
+            Self::Classical => CLASSICAL_LISTENER,
+            Self::Hybrid => HYBRID_LISTENER,
+        }
+    }
+
+    /// What a listener at `address` speaks unless said otherwise, here and at the peer: at `api` the
+    /// reference's, at any other the strongest. Nobody is asked, so nobody can weaken it.
+    #[must_use]
+    pub fn spoken_at(address: &Address) -> Self {
+        if *address == Address::local(CLASSICAL_LISTENER) {
+            Self::Classical
+        } else {
+            Self::Hybrid
         }
     }
 
@@ -171,6 +195,16 @@ mod tests {
         assert!(Hybrid.at_least(Hybrid) && Hybrid.at_least(Classical));
         assert!(Classical.at_least(Classical) && !Classical.at_least(Hybrid));
         assert!(Suite::ALL.is_sorted());
+    }
+
+    #[test]
+    fn only_the_references_listener_speaks_the_weaker_suite_unasked() {
+        for suite in Suite::ALL {
+            assert_eq!(Suite::spoken_at(&Address::local(suite.listener())), suite);
+        }
+        for other in ["", "api2", "Api", "sealway_xx2", "ockam"] {
+            assert_eq!(Suite::spoken_at(&Address::local(other)), Suite::Hybrid);
+        }
     }
 
     #[test]

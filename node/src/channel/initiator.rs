@@ -3,13 +3,15 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sealway_core::channel::{AwaitMessage2, HandshakeError, Initiator, Trust};
-use sealway_core::identity::Identifier;
+use sealway_core::channel::{AwaitMessage2, HandshakeError, Initiator, LocalParty, Suite, Trust};
+use sealway_core::identity::{Identifier, Identity};
 use sealway_core::wire::{Address, Frame, Route};
 use tokio::sync::oneshot;
 
+use super::floors::FloorError;
+use super::histories::HistoryError;
 use super::hops::{Decrypting, DecryptorHop};
-use super::{Channel, HANDSHAKE_DEADLINE, MAX_LEVEL, histories::HistoryError, install};
+use super::{Channel, HANDSHAKE_DEADLINE, MAX_LEVEL, install};
 use crate::counters::Count;
 use crate::exposure::Exposure;
 use crate::message::Message;
@@ -21,6 +23,8 @@ use crate::router::{Endpoint, Target};
 pub struct ChannelOptions {
     /// Whom to accept as the peer.
     pub expect: Trust,
+    /// The suite to speak; `None` is what a listener of that name speaks ([`Suite::spoken_at`]). No other is ever tried.
+    pub suite: Option<Suite>,
     /// The whole handshake must be finished within this time.
     pub deadline: Duration,
     /// What comes through the channel reaches nothing here but channel listeners: for registrations at relays.
@@ -35,6 +39,7 @@ impl ChannelOptions {
     pub fn expect(expect: Trust) -> Self {
         Self {
             expect,
+            suite: None,
             deadline: HANDSHAKE_DEADLINE,
             confined: false,
             ordered: false,
@@ -49,6 +54,9 @@ pub enum OpenError {
     /// The node has no identity.
     #[error("this node has no identity")]
     NoIdentity,
+    /// The node's identity has no key for this suite.
+    #[error("this node's identity has no key for the suite {0}")]
+    NoKey(Suite),
     /// The route leads nowhere.
     #[error(transparent)]
     Send(#[from] SendError),
@@ -61,6 +69,9 @@ pub enum OpenError {
     /// The peer's history contradicts what is known of it.
     #[error(transparent)]
     History(#[from] HistoryError),
+    /// The peer may not be met in a suite as weak as this one.
+    #[error(transparent)]
+    Floor(#[from] FloorError),
     /// Nobody finished the handshake in time.
     #[error("no channel within {deadline:?}{}", .last.map_or_else(String::new, |error| format!("; the last answer was refused: {error}")))]
     Deadline {
@@ -77,9 +88,21 @@ pub enum OpenError {
     ShutDown,
 }
 
+impl OpenError {
+    /// Whether we refused, for want of trust or because of what is known of the peer.
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::Unexpected { .. } | Self::History(_) | Self::Floor(_)
+        )
+    }
+}
+
 /// An initiator between messages 1 and 2.
 pub(super) struct Awaiting2 {
     state: AwaitMessage2,
+    suite: Suite,
     expect: Trust,
     done: oneshot::Sender<Result<(Channel, Vec<u8>), OpenError>>,
     last: Arc<Mutex<Option<HandshakeError>>>,
@@ -97,6 +120,7 @@ impl Awaiting2 {
     ) -> Decrypting {
         let Self {
             state,
+            suite,
             expect,
             done,
             last,
@@ -105,9 +129,9 @@ impl Awaiting2 {
         } = self;
         let failed = match state.read_message2(message.payload.as_slice(), node.now(), &expect) {
             Ok(verified) => {
-                if let Err(error) = node.histories.accept(verified.peer(), node.now()) {
+                if let Err(error) = known(node, verified.peer(), suite) {
                     node.router.counters.one(Count::HandshakesRefused);
-                    let _ = done.send(Err(error.into()));
+                    let _ = done.send(Err(error));
                     return Decrypting::Closed;
                 }
                 return match verified.write_message3() {
@@ -147,6 +171,7 @@ impl Awaiting2 {
         *lock(&last) = Some(failed.error);
         Decrypting::Await2(Box::new(Self {
             state: failed.state,
+            suite,
             expect,
             done,
             last,
@@ -156,9 +181,23 @@ impl Awaiting2 {
     }
 }
 
+/// Holds a peer that has proved itself against what is known of it.
+fn known(node: &Shared, peer: &Identity, suite: Suite) -> Result<(), OpenError> {
+    node.floors.accept(&peer.identifier(), suite)?;
+    Ok(node.histories.accept(peer, node.now())?)
+}
+
+impl Shared {
+    /// What this node presents in handshakes of this suite.
+    pub(super) fn party(&self, suite: Suite) -> Result<Arc<LocalParty>, OpenError> {
+        let parties = self.parties().ok_or(OpenError::NoIdentity)?;
+        parties.of(suite).cloned().ok_or(OpenError::NoKey(suite))
+    }
+}
+
 impl Node {
-    /// Opens a secure channel along `route`, whose last address is a channel listener (usually `api`). The first hop may be
-    /// an address to connect to.
+    /// Opens a secure channel along `route`, whose last address is a channel listener: `sealway_xx1`, or `api` at a node of
+    /// the reference. The first hop may be an address to connect to.
     ///
     /// # Errors
     /// [`OpenError`]: in particular [`OpenError::Unexpected`] with the identity that was met.
@@ -168,15 +207,18 @@ impl Node {
         options: ChannelOptions,
     ) -> Result<Channel, OpenError> {
         let shared = self.shared();
-        let party = shared.party().ok_or(OpenError::NoIdentity)?;
-        let route = self.resolved(route.into()).await?;
+        let route = route.into();
         // A route of no address is refused when message 1 is sent.
         let listener = route.last().cloned().unwrap_or_else(|| Address::local(""));
+        let suite = options.suite.unwrap_or_else(|| Suite::spoken_at(&listener));
+        let party = shared.party(suite)?;
+        let route = self.resolved(route).await?;
         let (message1, state) = Initiator::start(&party, &listener, &mut crate::keys_rng());
         let (done, outcome) = oneshot::channel();
         let last = Arc::new(Mutex::new(None));
         let awaiting = Awaiting2 {
             state,
+            suite,
             expect: options.expect,
             done,
             last: Arc::clone(&last),

@@ -47,6 +47,7 @@ pub(super) fn install(node: &Arc<Shared>, parts: Parts<'_>) -> (Opener, Arc<Chan
     let channel = ChannelOrigin {
         channel: node.fresh_address(),
         peer: established.peer.identifier(),
+        suite: established.suite,
         level: origin.level() + 1,
         carrier: origin.source().cloned(),
         confined,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
 
-use sealway_core::channel::{AwaitMessage3, LocalParty, Responder, Trust};
+use sealway_core::channel::{AwaitMessage3, LocalParty, Responder, Suite, Trust};
 use sealway_core::wire::{Address, Frame, Route};
 use tokio::time::Instant;
 
@@ -33,6 +33,19 @@ pub struct ListenerOptions {
     /// Who may reach anything here. The handshake is finished with any identity; a peer that may reach nothing gets an
     /// encrypted Close at once. The resource asked for is the listener's address.
     pub access: Access,
+    /// The suite to speak; `None` is what callers expect of that name ([`Suite::spoken_at`]). Handshakes of another are refused.
+    pub suite: Option<Suite>,
+}
+
+impl ListenerOptions {
+    /// For whom `access` admits, in the suite that the listener's name says.
+    #[must_use]
+    pub const fn new(access: Access) -> Self {
+        Self {
+            access,
+            suite: None,
+        }
+    }
 }
 
 /// A listener for secure channels. It goes on when dropped; see [`Node::stop_worker`].
@@ -59,7 +72,8 @@ struct HalfOpen {
 
 struct ListenerHop {
     address: Address,
-    options: ListenerOptions,
+    suite: Suite,
+    access: Access,
     node: Weak<Shared>,
     half_open: Arc<Mutex<HashMap<Address, HalfOpen>>>,
 }
@@ -68,13 +82,13 @@ struct ListenerHop {
 pub(super) struct Awaiting3 {
     state: AwaitMessage3,
     return_route: Route,
-    options: ListenerOptions,
+    access: Access,
     resource: String,
     half_open: Arc<Mutex<HashMap<Address, HalfOpen>>>,
 }
 
 impl Node {
-    /// Accepts secure channels at `address`, usually `api`.
+    /// Accepts secure channels at `address`: `sealway_xx1`, or `api` for nodes of the reference.
     ///
     /// # Errors
     /// [`AddressInUse`].
@@ -87,7 +101,8 @@ impl Node {
         let half_open: Arc<Mutex<HashMap<Address, HalfOpen>>> = Arc::default();
         let hop = ListenerHop {
             address: address.clone(),
-            options,
+            suite: options.suite.unwrap_or_else(|| Suite::spoken_at(&address)),
+            access: options.access,
             node: Arc::downgrade(self.shared()),
             half_open: Arc::clone(&half_open),
         };
@@ -113,7 +128,7 @@ impl Hop for ListenerHop {
         let Some(node) = self.node.upgrade() else {
             return Step::Refused(Count::UnknownAddress);
         };
-        let Some(party) = node.party() else {
+        let Ok(party) = node.party(self.suite) else {
             return Step::Refused(Count::HandshakesRefused);
         };
         if message.origin.level() >= MAX_LEVEL {
@@ -138,7 +153,7 @@ impl Hop for ListenerHop {
         let awaiting = Awaiting3 {
             state,
             return_route: message.return_route.clone(),
-            options: self.options.clone(),
+            access: self.access.clone(),
             resource: String::from_utf8_lossy(self.address.value()).into_owned(),
             half_open: Arc::clone(&self.half_open),
         };
@@ -246,7 +261,7 @@ impl Awaiting3 {
         let Self {
             state,
             return_route,
-            options,
+            access,
             resource,
             half_open,
         } = self;
@@ -260,7 +275,7 @@ impl Awaiting3 {
                     let again = Self {
                         state: failed.state,
                         return_route,
-                        options,
+                        access,
                         resource,
                         half_open,
                     };
@@ -278,6 +293,7 @@ impl Awaiting3 {
             return Decrypting::Closed;
         }
         let peer = established.peer.identifier();
+        let floor = node.floors.accept(&peer, established.suite);
         let source = shares::source(node, &message.origin, &return_route);
         let parts = install::Parts {
             established,
@@ -289,8 +305,12 @@ impl Awaiting3 {
             ordered: false,
         };
         let (opener, channel) = install::install(node, parts);
-        if !options.access.admits(&peer, &resource) {
-            refuse(node, &channel);
+        if let Err(error) = floor {
+            refuse(node, &channel, error.to_string());
+            return Decrypting::Closed;
+        }
+        if !access.admits(&peer, &resource) {
+            refuse(node, &channel, format!("{peer} may reach nothing here"));
             return Decrypting::Closed;
         }
         if !take_place(node, &channel, source) {
@@ -299,16 +319,17 @@ impl Awaiting3 {
             return Decrypting::Closed;
         }
         channel.publish(node);
-        node.emit(Event::Peer { identifier: peer });
+        node.emit(Event::Peer {
+            identifier: peer,
+            suite: channel.origin.suite,
+        });
         Decrypting::Open(Box::new(opener), channel)
     }
 }
 
-/// Ends a channel whose peer may reach nothing here; the Close tells it that the refusal is ours.
-fn refuse(node: &Arc<Shared>, channel: &Arc<ChannelShared>) {
-    let peer = &channel.origin.peer;
+/// Ends a channel whose peer may reach nothing by it; the Close tells it that the refusal is ours.
+fn refuse(node: &Arc<Shared>, channel: &Arc<ChannelShared>, why: String) {
     node.router.counters.one(Count::PeersRefused);
-    let why = format!("{peer} may reach nothing here");
     node.tell(Count::PeersRefused, Line::Refused(why));
     channel.close(node, CloseReason::Local, true);
 }

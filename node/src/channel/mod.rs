@@ -4,6 +4,7 @@
 //! arrives. Both are inline hops. The handshake runs on the thread of whoever delivers its messages, so that its cost falls on
 //! the connection that caused it.
 
+pub mod floors;
 pub mod histories;
 mod hops;
 mod initiator;
@@ -16,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sealway_core::channel::{InOrder, RECORD_OVERHEAD, Sealer, message as plaintext};
+use sealway_core::channel::{InOrder, RECORD_OVERHEAD, Sealer, Suite, message as plaintext};
 use sealway_core::identity::Identifier;
 use sealway_core::wire::{Address, Frame, Route};
 use tokio::sync::watch as signal;
@@ -144,6 +145,12 @@ impl Channel {
     #[must_use]
     pub fn peer(&self) -> &Identifier {
         &self.shared.origin.peer
+    }
+
+    /// The suite of its handshake: what protects the channel once it is recorded.
+    #[must_use]
+    pub fn suite(&self) -> Suite {
+        self.shared.origin.suite
     }
 
     /// The age of the channel.

@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 
 use super::count_end;
 use super::stream::{Driver, Ended};
+use crate::channel::Channel;
 use crate::counters::Count;
 use crate::event::Event;
 use crate::node::{Node, Shared};
@@ -99,6 +100,7 @@ impl Node {
         };
         let (listener, bound) = tcp::bind(listen.strip_prefix("tcp:").unwrap_or(listen)).await?;
         let first = self.live_path(to, &options).await?;
+        let suite = first.channel().map(Channel::suite);
         let what = format!("path of the inlet at {bound}");
         let inner = Arc::new(Inner {
             listening: Listening::new("tcp", bound.to_string()),
@@ -123,6 +125,7 @@ impl Node {
         });
         self.shared().emit(Event::Ready {
             address: bound.to_string(),
+            suite,
         });
         Ok(inlet)
     }

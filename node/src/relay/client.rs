@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use sealway_core::channel::Trust;
+use sealway_core::channel::{Suite, Trust};
 use sealway_core::identity::Identifier;
 use sealway_core::relay::{
     EPHEMERAL_SERVICE, Registration as Request, RelayedTo, STATIC_SERVICE, accept_confirmation,
@@ -38,16 +38,19 @@ pub struct RegistrationOptions {
     pub expect: Trust,
     /// The address of the relay's channel listener.
     pub listener: String,
+    /// The suite to speak there; `None` is what a listener of that name speaks.
+    pub suite: Option<Suite>,
 }
 
 impl RegistrationOptions {
-    /// As `alias`, at whatever relay `expect` admits, by its listener `api`.
+    /// As `alias`, at whatever relay `expect` admits, by its listener `sealway_xx1`. Relays of the reference have `api`.
     #[must_use]
     pub fn new(alias: Option<String>, expect: Trust) -> Self {
         Self {
             alias,
             expect,
-            listener: "api".to_owned(),
+            listener: Suite::Hybrid.listener().to_owned(),
+            suite: None,
         }
     }
 }
@@ -82,9 +85,7 @@ impl RegisterError {
     /// Whether the relay, or we, refused: what a local operator must hear of.
     fn is_refusal(&self) -> bool {
         match self {
-            Self::Channel(error) => {
-                matches!(error, OpenError::Unexpected { .. } | OpenError::History(_))
-            }
+            Self::Channel(error) => error.is_refusal(),
             Self::Refused(_) | Self::Closed(CloseReason::Refused) => true,
             Self::Transport(_) | Self::Send(_) | Self::Unconfirmed | Self::Closed(_) => false,
         }
@@ -220,6 +221,7 @@ impl Node {
         self.shared().emit(Event::Registered {
             relay: relay.to_owned(),
             address,
+            suite: standing.channel.suite(),
         });
     }
 }
@@ -311,6 +313,7 @@ async fn register_over(
         .collect();
     let channel_options = ChannelOptions {
         confined: true,
+        suite: options.suite,
         ..ChannelOptions::expect(options.expect.clone())
     };
     let channel = node.secure_channel(to, channel_options).await?;
@@ -331,10 +334,7 @@ async fn register_over(
         ))
     };
     ask(NATIVE_SERVICE).await?;
-    let own = node
-        .party()
-        .map(|party| *party.identifier())
-        .ok_or(OpenError::NoIdentity)?;
+    let own = node.identifier().ok_or(OpenError::NoIdentity)?;
     let confirmed = async {
         let native = tokio::time::timeout(NATIVE_PATIENCE, confirmations.recv()).await;
         let (frame, return_route) = match native {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sealway::channel::{Channel, ChannelOptions, ListenerOptions};
-use sealway::core::channel::Trust;
+use sealway::core::channel::{Suite, Trust};
 use sealway::core::identity::Identifier;
 use sealway::core::wire::{Address, AddressType, Route};
 use sealway::transport::memory::Network;
@@ -29,7 +29,7 @@ pub(crate) fn text(route: &str) -> Route {
 }
 
 pub(crate) fn identifier(node: &Node) -> Identifier {
-    *node.party().expect("it has an identity").identifier()
+    node.identifier().expect("it has an identity")
 }
 
 /// A node in `network`, where it stands for TCP.
@@ -39,13 +39,16 @@ pub(crate) fn builder(network: &Network) -> NodeBuilder {
         .ephemeral_identity()
 }
 
-/// Offers channels at `api`, and `echo` behind them, to whom `trust` admits.
+/// Offers channels of both suites, and `echo` behind them, to whom `trust` admits.
 pub(crate) fn offer(node: &Node, trust: Trust) {
     let access = Access::trust(trust);
     let exposure = Exposure::local().to_channels(access.clone(), "echo");
     node.start_service(Service::Echo, exposure).expect("free");
-    node.secure_channel_listener("api", ListenerOptions { access })
-        .expect("free");
+    for suite in Suite::ALL {
+        let options = ListenerOptions::new(access.clone());
+        node.secure_channel_listener(suite.listener(), options)
+            .expect("free");
+    }
 }
 
 /// A node that listens at `tcp:10.0.0.1:1` in `network`, with channels and `echo` for everybody.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sealway::Node;
 use sealway::core::channel::{
-    AwaitMessage2, Initiator, LocalParty, Opener, Sealer, Trust, message as plaintext,
+    AwaitMessage2, Initiator, LocalParty, Opener, Sealer, Suite, Trust, message as plaintext,
 };
 use sealway::core::wire::tcp::{self, Deframer};
 use sealway::core::wire::{Address, Frame, Route, RoutingMessage, encode_routing};
@@ -33,10 +33,16 @@ pub(crate) fn now() -> UnixSeconds {
     UnixSeconds(since.expect("after 1970").as_secs())
 }
 
-/// An identity of its own.
+/// An identity of its own, in the reference's suite.
 pub(crate) fn party() -> Arc<LocalParty> {
+    party_in(Suite::Classical)
+}
+
+/// An identity of its own.
+pub(crate) fn party_in(suite: Suite) -> Arc<LocalParty> {
     let node = Node::builder().ephemeral_identity().start();
-    node.party().expect("an identity")
+    let parties = node.parties().expect("an identity");
+    Arc::clone(parties.of(suite).expect("a key for each suite"))
 }
 
 pub(crate) fn rng() -> impl sealway::core::crypto::CryptoRng {

@@ -248,7 +248,10 @@ fn c09_relay_of_the_reference() {
             })?;
             private.accept_channels(Trust::Everyone)?;
             let expect = Trust::Identifier(relay.identifier.parse()?);
-            let options = RegistrationOptions::new(alias, expect);
+            let options = RegistrationOptions {
+                listener: "api".to_owned(),
+                ..RegistrationOptions::new(alias, expect)
+            };
             let registration =
                 private.run(private.node.register_at_relay(&relay.address, options))?;
             let name = registration.address().ok_or("a registration stands")?;

@@ -34,8 +34,7 @@ impl Subject {
     }
 
     pub(crate) fn identifier(&self) -> Result<Identifier, CellError> {
-        let party = self.node.party().ok_or("the node has an identity")?;
-        Ok(*party.identifier())
+        Ok(self.node.identifier().ok_or("the node has an identity")?)
     }
 
     /// Offers `service` to everybody, and listens for TCP: `host:port`.
@@ -60,7 +59,7 @@ impl Subject {
                 )
                 .and_then(|()| {
                     self.node
-                        .secure_channel_listener("api", ListenerOptions { access })
+                        .secure_channel_listener("api", ListenerOptions::new(access))
                 })
         })?;
         Ok(())
