@@ -77,6 +77,14 @@ impl CliError {
         Self::new(Kind::Usage, message)
     }
 
+    /// The same failure as part of `what`.
+    pub(crate) fn within(self, what: &str) -> Self {
+        Self {
+            message: format!("{what}: {}", self.message),
+            ..self
+        }
+    }
+
     /// Adds what to try.
     pub(crate) fn hint(mut self, hint: impl fmt::Display) -> Self {
         self.hint = Some(hint.to_string());

@@ -12,6 +12,16 @@ use crate::error::{CliError, Result};
 /// # Errors
 /// There is no place for it, or it cannot be used.
 pub(crate) fn open(global: &Global) -> Result<Home> {
+    let path = path(global)?;
+    let runtime_dir = absolute("XDG_RUNTIME_DIR");
+    Home::open_with_runtime_dir(&path, runtime_dir).map_err(CliError::from)
+}
+
+/// The path of the home, which may not be there.
+///
+/// # Errors
+/// There is no place for it.
+pub(crate) fn path(global: &Global) -> Result<PathBuf> {
     let path = match &global.home {
         Some(path) => path.clone(),
         None => default_path()?,
@@ -21,8 +31,7 @@ pub(crate) fn open(global: &Global) -> Result<Home> {
             CliError::usage("the path of the home is empty").hint("give --home a directory")
         );
     }
-    let runtime_dir = absolute("XDG_RUNTIME_DIR");
-    Home::open_with_runtime_dir(&path, runtime_dir).map_err(CliError::from)
+    Ok(path)
 }
 
 impl From<HomeError> for CliError {
@@ -51,7 +60,7 @@ fn default_path() -> Result<PathBuf> {
 }
 
 /// A variable that holds an absolute path; anything else does not count, as the specification asks.
-fn absolute(variable: &str) -> Option<PathBuf> {
+pub(crate) fn absolute(variable: &str) -> Option<PathBuf> {
     std::env::var_os(variable)
         .map(PathBuf::from)
         .filter(|path| path.is_absolute())

@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::error::{CliError, Result};
 use route::{Route, ServiceRoute};
-pub(crate) use usage::explain;
+pub(crate) use usage::{explain, explain_line};
 use values::{Addr, Expect, Outlet, Trusted};
 
 /// End-to-end encrypted, mutually authenticated messages and portals through relays that cannot read them.
@@ -126,6 +126,9 @@ pub(crate) enum Command {
     Peer(PeerCommand),
     /// Show the processes that run on this home
     Status(StatusArgs),
+    /// Let systemd keep a command running
+    #[command(subcommand)]
+    Service(ServiceCommand),
     /// Print the completion script for a shell
     Completions(CompletionsArgs),
 }
@@ -377,6 +380,71 @@ pub(crate) struct StatusArgs {
     /// The clock was ahead once and is right now: judge expiry by it again
     #[arg(long)]
     pub(crate) accept_clock: bool,
+}
+
+/// `sealway service …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ServiceCommand {
+    /// Write a hardened unit that runs a command, and say how to start it
+    Install(ServiceInstallArgs),
+    /// Remove a unit that `service install` wrote; the home stays
+    Uninstall(ServiceUninstallArgs),
+    /// Print a unit that `service install` wrote
+    Show(ServiceUnitArgs),
+}
+
+/// Which of systemd's managers keeps a service.
+#[derive(Args, Debug)]
+pub(crate) struct ServiceScope {
+    /// A service of this user (default, but for root)
+    #[arg(long, conflicts_with = "system")]
+    pub(crate) user: bool,
+    /// A service of the system (default for root)
+    #[arg(long)]
+    pub(crate) system: bool,
+}
+
+/// `sealway service install`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "COMMAND is node, relay or inlet with its arguments: sealway service install -- relay --listen 0.0.0.0:4100\n\
+    A service of the system runs as the user sealway in /var/lib/sealway, or, with --home, as the user whom that belongs to."
+)]
+pub(crate) struct ServiceInstallArgs {
+    #[command(flatten)]
+    pub(crate) scope: ServiceScope,
+    /// The unit's name (default: sealway-COMMAND)
+    #[arg(long, value_name = "NAME", value_parser = values::name)]
+    pub(crate) name: Option<String>,
+    /// Enable and start it, too
+    #[arg(long)]
+    pub(crate) now: bool,
+    /// Print the unit and write nothing
+    #[arg(long, conflicts_with = "now")]
+    pub(crate) print: bool,
+    /// What the service runs
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
+/// A unit that is there.
+#[derive(Args, Debug)]
+pub(crate) struct ServiceUnitArgs {
+    #[command(flatten)]
+    pub(crate) scope: ServiceScope,
+    /// Its name (default: the only one)
+    #[arg(value_parser = values::name)]
+    pub(crate) name: Option<String>,
+}
+
+/// `sealway service uninstall`.
+#[derive(Args, Debug)]
+pub(crate) struct ServiceUninstallArgs {
+    #[command(flatten)]
+    pub(crate) unit: ServiceUnitArgs,
+    /// Disable and stop it first
+    #[arg(long)]
+    pub(crate) now: bool,
 }
 
 /// `sealway completions`.

@@ -10,7 +10,12 @@ use crate::error::CliError;
 
 /// Turns what clap found wrong into a failure of kind usage.
 pub(crate) fn explain(error: &clap::Error) -> CliError {
-    let command = command_of(std::env::args_os().skip(1));
+    explain_line(error, std::env::args_os().skip(1))
+}
+
+/// The same for a command line of these words.
+pub(crate) fn explain_line(error: &clap::Error, words: impl Iterator<Item = OsString>) -> CliError {
+    let command = command_of(words);
     let cause = cause(error);
     let hint = suggestion(error).unwrap_or_else(|| format!("see: {command} --help"));
     CliError::usage(cause).hint(hint)
@@ -47,6 +52,7 @@ fn cause(error: &clap::Error) -> String {
             _ => format!("{argument} can be given once only"),
         },
         ErrorKind::TooManyValues => format!("unexpected value {value:?} for {argument}"),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => "help is asked for".to_owned(),
         ErrorKind::InvalidUtf8 => "an argument is not UTF-8".to_owned(),
         _ => first_line(error),
     }

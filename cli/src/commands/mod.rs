@@ -12,6 +12,7 @@ mod peer;
 mod ping;
 mod reach;
 mod relay;
+mod service;
 mod status;
 mod stored;
 
@@ -40,6 +41,7 @@ pub(crate) fn run(cli: Cli, output: Output) -> Result<()> {
         Command::Identity(command) => identity::run(command, &global, output),
         Command::Peer(command) => peer::run(command, &global, output),
         Command::Status(args) => wait_for(status::run(&args, &global, output)),
+        Command::Service(command) => service::run(&command, &global, output),
         Command::Completions(args) => completions::run(&args, output),
     }
 }

@@ -223,6 +223,7 @@ fn usage_cases() -> Vec<Case> {
         ));
     }
     cases.extend(route_cases());
+    cases.extend(service_cases());
     cases
 }
 
@@ -319,6 +320,98 @@ fn route_cases() -> Vec<Case> {
             NOBODY,
         ],
     ));
+    cases
+}
+
+fn service_cases() -> Vec<Case> {
+    let tickets: serde_json::Value =
+        serde_json::from_str(include_str!("../../../vectors/tickets.json")).unwrap();
+    let ticket = tickets["tickets"][0]["text"].as_str().unwrap();
+    let mut cases: Vec<Case> = [
+        ("a service of nothing", "COMMAND", &[][..]),
+        (
+            "a service of a command that is none",
+            "no command",
+            &["nod"],
+        ),
+        (
+            "a service with a typing error",
+            "port is missing",
+            &["relay", "--listen", "localhost"],
+        ),
+        (
+            "a service of a command that ends",
+            "by itself",
+            &["identity", "list"],
+        ),
+        ("a service of a service", "by itself", &["service", "show"]),
+        ("a service of a help text", "help", &["node", "--help"]),
+        (
+            "a service whose outlets have one name",
+            "two outlets",
+            &[
+                "node",
+                "--listen",
+                "127.0.0.1:1",
+                "--outlet",
+                "a=b:1",
+                "--outlet",
+                "a=b:2",
+            ],
+        ),
+        (
+            "a service that names its home itself",
+            "behind the --",
+            &["relay", "--listen", "127.0.0.1:1", "--home", "h"],
+        ),
+        (
+            "a service at a socket that is relative",
+            "relative",
+            &["relay", "--listen", "unix:s"],
+        ),
+        (
+            "a service at a socket in /tmp",
+            "/tmp of its own",
+            &["relay", "--listen", "unix:/tmp/s"],
+        ),
+        (
+            "a service with a line feed in an argument",
+            "more than one line",
+            &["relay", "--listen", "unix:/run/a\nUser=root/s"],
+        ),
+        (
+            "a service with a ticket in it",
+            "secret",
+            &["node", "--log", ticket],
+        ),
+    ]
+    .into_iter()
+    .map(|(what, cause, words)| {
+        let head = ["service", "install", "--user", "--"];
+        case(what, 2, cause, &[&head[..], words].concat())
+    })
+    .collect();
+    let relay = ["--", "relay", "--listen", "127.0.0.1:1"];
+    for (what, cause, options) in [
+        (
+            "a service of everybody's",
+            "cannot be used",
+            &["--user", "--system"][..],
+        ),
+        (
+            "a service by a path",
+            "not '/'",
+            &["--user", "--name", "../x"],
+        ),
+        (
+            "a service printed and started",
+            "cannot be used",
+            &["--print", "--now"],
+        ),
+    ] {
+        let words = [&["service", "install"][..], options, &relay].concat();
+        cases.push(case(what, 2, cause, &words));
+    }
     cases
 }
 

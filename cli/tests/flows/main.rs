@@ -5,6 +5,7 @@
 mod clock;
 mod nodes;
 mod portals;
+mod services;
 #[path = "../support/mod.rs"]
 mod support;
 mod transcripts;
