@@ -151,6 +151,21 @@ tunnel() {
   [ -n "$ENTRY" ] || fail "the inlet named no address"
 }
 
+# exposed NAME HOST:PORT [ARGUMENTS OF expose]: a ticket for that service from one home, a port for the ticket in another. Sets ENTRY.
+exposed() {
+  local name=$1 target=$2 ticket
+  shift 2
+  start "expose-$name" "$SEALWAY" --home "$W/exposer" expose "$target" "$@" --json
+  wait_event "$PID" "$W/expose-$name.out" '"event": ?"ticket"'
+  ticket=$(sed -nE 's/.*"ticket": ?"(sealway1[^"]+)".*/\1/p' "$W/expose-$name.out" | head -n 1)
+  # Where it does not show in the list of processes.
+  (umask 077 && printf '%s' "$ticket" >"$W/$name.ticket")
+  start "connect-$name" "$SEALWAY" --home "$W/connector" connect "@$W/$name.ticket" --listen 127.0.0.1:0 --json
+  wait_event "$PID" "$W/connect-$name.out" '"event": ?"ready"'
+  ENTRY=$(address_of "$W/connect-$name.out" ready)
+  ENTRY=${ENTRY##*:}
+}
+
 # rate BYTES NANOSECONDS_AT_START: MB/s so far.
 rate() { awk -v n="$1" -v a="$2" -v b="$(date +%s%N)" 'BEGIN { printf "%.0f MB/s", n / (b - a) * 1e3 }'; }
 

@@ -1,28 +1,14 @@
 #!/usr/bin/env bash
 # PostgreSQL through inlet, relay and outlet: psql loads a table, reads it back, and sessions run side by side.
 . "$(dirname "$0")/lib.sh"
-need psql=postgresql-client '/usr/lib/postgresql/*/bin/initdb=postgresql' setpriv=util-linux
+. "$TOP/tests/real/servers.sh"
 
-bin=$(dirname "$(compgen -G '/usr/lib/postgresql/*/bin/initdb' | sort -V | tail -n 1)")
-as=()
-mkdir -m 700 "$W/pg"
-if [ "$(id -u)" -eq 0 ]; then # the server refuses to run as root
-  user=nobody
-  getent passwd postgres >/dev/null && user=postgres
-  chown "$user" "$W/pg"
-  as=(setpriv --reuid "$user" --regid "$(id -g "$user")" --clear-groups env HOME="$W/pg")
-fi
-cd "$W/pg"
-"${as[@]}" "$bin/initdb" -D "$W/pg/cluster" -U sealway -A trust --no-sync -E UTF8 --locale=C >"$W/initdb.out" 2>"$W/initdb.err"
-port=$(free_port)
-start postgres "${as[@]}" "$bin/postgres" -D "$W/pg/cluster" -h 127.0.0.1 -p "$port" -k "" -c fsync=off
-server=$PID
-wait_port "$server" "$port"
-tunnel pg "127.0.0.1:$port"
+postgres_server
+tunnel pg "127.0.0.1:$PG_PORT"
 
 # -X: no .psqlrc; -A -t: bare values.
 through() { psql -X -A -t -q -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "$ENTRY" -U sealway -d postgres "$@"; }
-direct() { psql -X -A -t -q -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "$port" -U sealway -d postgres "$@"; }
+direct() { psql -X -A -t -q -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "$PG_PORT" -U sealway -d postgres "$@"; }
 
 rows=200000
 seq 1 "$rows" | awk '{ printf "%d\t%032x\n", $1, $1 * 2654435761 }' >"$W/rows.tsv"
