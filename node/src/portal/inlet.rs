@@ -4,19 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use sealway_core::portal::{Inlet as Opening, Options, PING, Reason};
-use sealway_core::wire::{Frame, MultiAddr};
+use sealway_core::wire::MultiAddr;
 use tokio::net::TcpStream;
 
-use super::count_end;
-use super::stream::{Driver, Ended};
+use super::{Ended, reference};
 use crate::channel::Channel;
-use crate::counters::Count;
 use crate::event::Event;
 use crate::node::{Node, Shared};
 use crate::path::{KeptPath, Path, PathError, PathOptions};
-use crate::telling::Line;
-use crate::transport::socket::{Socket, prepare_tcp};
+use crate::transport::socket::prepare_tcp;
 use crate::transport::{Listening, TransportError, tcp};
 
 /// A client waits this long for a path that is being rebuilt.
@@ -142,65 +138,18 @@ fn accept(node: &Node, inner: &Arc<Inner>, socket: TcpStream) {
         let ended = if inner.streams.fetch_add(1, Ordering::AcqRel) < MAX_STREAMS {
             carry(&shared, &inner, socket).await
         } else {
-            Ended::Reset(Reason::TargetRefused)
+            Ended::Reset(format!("{MAX_STREAMS} connections are open"))
         };
         inner.streams.fetch_sub(1, Ordering::AcqRel);
-        count_end(&shared, ended);
+        ended.count(&shared);
     });
 }
 
 /// Carries one connection from its acceptance to its end.
 async fn carry(node: &Arc<Shared>, inner: &Inner, socket: TcpStream) -> Ended {
-    let Some(path) = inner.path.get(PATIENCE).await else {
-        return Ended::Reset(Reason::PathLost);
-    };
-    let route = path.route().clone();
-    let Some(source) = route.first().cloned() else {
-        return Ended::Reset(Reason::PathLost);
-    };
-    let channel = path.channel().map(|channel| Arc::clone(&channel.shared));
-    drop(path);
-    let driver = Driver::new(node, Socket::Tcp(socket), &source, route, channel.clone());
-    match open(node, &driver).await {
-        Ok(()) => {
-            node.router.counters.one(Count::StreamsOpened);
-            driver.run().await
-        }
-        Err(reason) => {
-            driver.refuse();
-            if reason == Reason::NoAnswer
-                && let Some(channel) = channel
-            {
-                channel.unanswered(node);
-            }
-            if matches!(reason, Reason::TargetRefused | Reason::NoAnswer) {
-                node.router.counters.one(Count::StreamsRefused);
-                let why = format!("inlet at {}: {reason}", inner.listening.address);
-                node.tell(Count::StreamsRefused, Line::Refused(why));
-            }
-            Ended::Reset(reason)
-        }
-    }
-}
-
-/// Asks the outlet for a connection and waits for the answer.
-async fn open(node: &Shared, driver: &Driver) -> Result<(), Reason> {
-    let opening = Opening::new(node.tick(), Options::default());
-    let wait = Duration::from_millis(opening.deadline().0.saturating_sub(node.tick().0));
-    let answer = driver.answer(opening);
-    let asked = driver.send(Frame::from_slice(PING));
-    match tokio::time::timeout(wait, asked).await {
-        Ok(true) => {}
-        Ok(false) => return Err(Reason::PathLost),
-        Err(_) => return Err(Reason::NoAnswer),
-    }
-    let mut fates = driver.fates();
-    tokio::select! {
-        answer = tokio::time::timeout(wait, answer) => match answer {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Err(Reason::Shutdown),
-            Err(_) => Err(Reason::NoAnswer),
-        },
-        reason = fates.bad() => Err(reason),
+    let address = &inner.listening.address;
+    match inner.path.get(PATIENCE).await {
+        Some(path) => reference::carry(node, address, path, socket).await,
+        None => Ended::Reset("there is no path to the outlet".into()),
     }
 }

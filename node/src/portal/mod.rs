@@ -1,9 +1,14 @@
-//! Portals of the reference's protocol (reference, section 7.2): a TCP service at one end appears as a local port at the other.
+//! Portals: a TCP service at one end appears as a local port at the other.
+//!
+//! An [inlet](Inlet) and an [outlet](Node::outlet) have a path between them. Two protocols run over it: the [`native`] one
+//! between two Sealway nodes, inside one secure channel (docs/wire.md, "Native portal"), and the [`reference`]'s with Ockam nodes and
+//! over paths without a channel.
 
 mod inlet;
 mod outlet;
-mod stream;
+mod reference;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -11,19 +16,35 @@ use tokio::net::TcpStream;
 
 use crate::counters::Count;
 use crate::node::Shared;
-use stream::Ended;
+use crate::telling::Line;
 
 pub use inlet::{Inlet, InletError};
 
-/// Counts how a connection ended.
-fn count_end(node: &Shared, ended: Ended) {
-    match ended {
-        Ended::Finished => node.router.counters.one(Count::StreamsFinished),
-        Ended::Reset(reason) => {
-            tracing::debug!(%reason, "portal connection reset");
-            node.router.counters.one(Count::StreamsReset);
+/// How a connection of a portal ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Ended {
+    /// In order, both directions.
+    Finished,
+    /// By a reset, for this reason.
+    Reset(String),
+}
+
+impl Ended {
+    fn count(self, node: &Shared) {
+        match self {
+            Ended::Finished => node.router.counters.one(Count::StreamsFinished),
+            Ended::Reset(reason) => {
+                tracing::debug!(reason, "portal connection reset");
+                node.router.counters.one(Count::StreamsReset);
+            }
         }
     }
+}
+
+/// Counts and tells that a connection was refused.
+fn tell_refused(node: &Arc<Shared>, why: String) {
+    node.router.counters.one(Count::StreamsRefused);
+    node.tell(Count::StreamsRefused, Line::Refused(why));
 }
 
 /// Makes the end of a socket a reset, however it comes about, until it is finished in order. Also when this process is

@@ -1,44 +1,81 @@
 //! Outlets: the end of a portal that connects to the service.
 
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use sealway_core::portal::{DISCONNECT, Options, Outlet, PONG};
-use sealway_core::wire::{Address, Frame, Route};
+use sealway_core::wire::Address;
+use tokio::net::TcpStream;
 
-use super::count_end;
-use super::stream::{Driver, Ended};
-use crate::channel::{ChannelShared, watch};
+use super::{reference, tell_refused};
 use crate::counters::Count;
 use crate::exposure::Exposure;
-use crate::message::{Message, Origin};
-use crate::node::{AddressInUse, Node, Shared, lock, route_to};
+use crate::message::Message;
+use crate::node::{AddressInUse, Node, Shared};
 use crate::router::{Endpoint, Flushes, Hop, Router, Step, Target};
-use crate::telling::Line;
-use crate::transport::socket::Socket;
-use crate::transport::tcp;
+use crate::transport::{TransportError, tcp};
 
 /// The target must accept within this time: less than an inlet waits for the answer.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(8);
 /// Connections that one outlet has open at a time.
 const MAX_STREAMS: usize = 8_192;
 
-struct OutletHop {
+/// A service that portals lead to.
+pub(crate) struct Outlet {
     name: String,
     target: String,
-    options: Options,
-    node: Weak<Shared>,
-    streams: Arc<AtomicUsize>,
+    streams: AtomicUsize,
+}
+
+impl Outlet {
+    /// A place for one more connection, if there is one.
+    pub(super) fn place(self: &Arc<Self>) -> Option<Place> {
+        let place = Place(Arc::clone(self));
+        (self.streams.fetch_add(1, Ordering::AcqRel) < MAX_STREAMS).then_some(place)
+    }
 }
 
 /// Counts a connection as long as it lives.
-struct Place(Arc<AtomicUsize>);
+pub(super) struct Place(Arc<Outlet>);
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.0.streams.fetch_sub(1, Ordering::AcqRel);
     }
+}
+
+/// What became of a connection to a target.
+pub(super) enum Connected {
+    Open(TcpStream),
+    Refused,
+    Unreachable,
+}
+
+impl Place {
+    /// Connects to the target; a failure is counted and told.
+    pub(super) async fn connect(&self, node: &Arc<Shared>) -> Connected {
+        let Outlet { name, target, .. } = &*self.0;
+        let connecting = tokio::time::timeout(CONNECT_DEADLINE, tcp::connect(target));
+        let (outcome, why) = match connecting.await {
+            Ok(Ok(socket)) => {
+                super::reset_unless_finished(&socket);
+                return Connected::Open(socket);
+            }
+            Ok(Err(error)) if is_refusal(&error) => (Connected::Refused, error.to_string()),
+            Ok(Err(error)) => (Connected::Unreachable, error.to_string()),
+            Err(_) => {
+                let why = format!("{target} did not accept within {CONNECT_DEADLINE:?}");
+                (Connected::Unreachable, why)
+            }
+        };
+        tell_refused(node, format!("outlet {}: {why}", Address::local(name)));
+        outcome
+    }
+}
+
+fn is_refusal(error: &TransportError) -> bool {
+    matches!(error, TransportError::Unreachable { source, .. } if source.kind() == ErrorKind::ConnectionRefused)
 }
 
 impl Node {
@@ -47,12 +84,14 @@ impl Node {
     /// # Errors
     /// [`AddressInUse`].
     pub fn outlet(&self, name: &str, target: &str, exposure: Exposure) -> Result<(), AddressInUse> {
-        let hop = OutletHop {
+        let outlet = Arc::new(Outlet {
             name: name.to_owned(),
             target: target.to_owned(),
-            options: Options::default(),
+            streams: AtomicUsize::new(0),
+        });
+        let hop = OutletHop {
+            outlet,
             node: Arc::downgrade(self.shared()),
-            streams: Arc::default(),
         };
         let endpoint = Endpoint {
             exposure,
@@ -65,95 +104,26 @@ impl Node {
     }
 }
 
+/// Where inlets of the reference's protocol ask for connections.
+struct OutletHop {
+    outlet: Arc<Outlet>,
+    node: Weak<Shared>,
+}
+
 impl Hop for OutletHop {
     fn step(&self, _router: &Router, message: Message, _flushes: &mut Flushes) -> Step {
         let Some(node) = self.node.upgrade() else {
             return Step::Refused(Count::UnknownAddress);
         };
-        // Hops behind the outlet's own address are ignored: the reference doubles it (reference, section 7.2).
-        let Some(opening) = Outlet::accept(message.payload.as_slice(), self.options) else {
-            return Step::Refused(Count::UndecodablePayload);
-        };
-        let place = Place(Arc::clone(&self.streams));
-        if self.streams.fetch_add(1, Ordering::AcqRel) >= MAX_STREAMS {
+        let Some(place) = self.outlet.place() else {
             return Step::Refused(Count::StreamsRefused);
-        }
-        let channel = match &message.origin {
-            Origin::Channel(origin, _) => {
-                let channel = lock(&node.channels).get(&origin.channel).cloned();
-                // Byte streams need the order. The peer sends nothing of this one before it has our Pong, so whatever has
-                // overtaken the Ping, or comes behind it though sent before, is none of it.
-                if let Some(channel) = &channel {
-                    channel.deliver_in_order();
-                    watch::probe(&node, channel);
-                }
-                channel
-            }
-            Origin::Local | Origin::Transport(_) => None,
         };
-        let source = message.origin.source().cloned();
-        let connection = Connection {
-            opening,
-            name: self.name.clone(),
-            target: self.target.clone(),
-            peer_route: message.return_route,
-            channel,
-            source: source.unwrap_or_else(|| Address::local("")),
+        let asked = match reference::Asked::read(&node, message) {
+            Ok(asked) => asked,
+            Err(refused) => return refused,
         };
         let shared = Arc::clone(&node);
-        node.spawn(async move {
-            let _place = place;
-            connection.serve(&shared).await;
-        });
+        node.spawn(async move { asked.serve(&shared, place).await });
         Step::Done
-    }
-}
-
-struct Connection {
-    opening: Outlet,
-    name: String,
-    target: String,
-    peer_route: Route,
-    channel: Option<Arc<ChannelShared>>,
-    source: Address,
-}
-
-impl Connection {
-    async fn serve(self, node: &Arc<Shared>) {
-        let connected = tokio::time::timeout(CONNECT_DEADLINE, tcp::connect(&self.target)).await;
-        let why = match connected {
-            Ok(Ok(socket)) => {
-                super::reset_unless_finished(&socket);
-                let driver = Driver::new(
-                    node,
-                    Socket::Tcp(socket),
-                    &self.source,
-                    self.peer_route,
-                    self.channel,
-                );
-                driver.open(self.opening.target_connected());
-                if !driver.send(Frame::from_slice(PONG)).await {
-                    return;
-                }
-                node.router.counters.one(Count::StreamsOpened);
-                let ended: Ended = driver.run().await;
-                count_end(node, ended);
-                return;
-            }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("{} did not accept within {CONNECT_DEADLINE:?}", self.target),
-        };
-        // The reference would say nothing here; a Disconnect is what its inlets end at, and ours at once.
-        node.router.counters.one(Count::StreamsRefused);
-        let line = format!("outlet {}: {why}", Address::local(&self.name));
-        node.tell(Count::StreamsRefused, Line::Refused(line));
-        let refusal = Message::new(
-            self.peer_route,
-            route_to(&self.source),
-            Frame::from_slice(DISCONNECT),
-        );
-        if node.send(refusal).await.is_err() {
-            tracing::debug!("the inlet is gone");
-        }
     }
 }

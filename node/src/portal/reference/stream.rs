@@ -20,6 +20,7 @@ use crate::counters::Count;
 use crate::exposure::Exposure;
 use crate::message::Message;
 use crate::node::{Shared, lock, route_to};
+use crate::portal::Ended;
 use crate::room::{Reservoir, Room};
 use crate::router::{Bottleneck, Endpoint, Flushes, Hop, NoRoom, Router, Step, Target, Wanted};
 use crate::transport::socket::{ENTRY, Socket, SocketWriter};
@@ -82,13 +83,6 @@ enum Over {
     /// FIN once all is written.
     Orderly,
     /// RST.
-    Reset(Reason),
-}
-
-/// How a connection of a portal ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
-    Finished,
     Reset(Reason),
 }
 
@@ -490,14 +484,14 @@ impl Driver {
                 // First, so that what waits for room in this socket's queue goes on; that may make the room on the path.
                 writer.close(true);
                 let _ = tokio::time::timeout(LAST_WORDS, self.send_outgoing()).await;
-                Ended::Reset(reason)
+                Ended::Reset(reason.to_string())
             }
             Over::Orderly => {
                 writer.finish();
                 self.send_outgoing().await;
                 if !self.all_written().await {
                     writer.close(true);
-                    return Ended::Reset(Reason::SocketFailed);
+                    return Ended::Reset(Reason::SocketFailed.to_string());
                 }
                 // The peer's late messages find a closed stream from here on.
                 self.node.forget(&self.shared.address);
@@ -672,7 +666,10 @@ mod tests {
         let (driver, _client) = ended(&node);
         let began = Instant::now();
         let end = tokio::time::timeout(10 * UNREAD, driver.run()).await;
-        assert_eq!(end.expect("no end"), Ended::Reset(Reason::SocketFailed));
+        assert_eq!(
+            end.expect("no end"),
+            Ended::Reset(Reason::SocketFailed.to_string())
+        );
         assert!(began.elapsed() < 2 * UNREAD);
     }
 
