@@ -22,7 +22,8 @@
 //!   [`drained`](Session::drained). Between two turns the data stays where it is, in the caller's socket.
 //! - *Receiving*: [`on_message`](Session::on_message) gives [`Event`]s; [`consumed`](Session::consumed) says that data
 //!   needs no memory any more, which is what makes credit.
-//! - *Time*: [`deadline`](Session::deadline), [`on_deadline`](Session::on_deadline).
+//! - *Time*: [`deadline`](Session::deadline), [`on_deadline`](Session::on_deadline); [`ask`](Session::ask) when the peer was
+//!   silent.
 //! - *End*: [`lost`](Session::lost) when the channel is gone, whatever the reason.
 //!
 //! A new channel is a new session: nothing is opened or sent again.
@@ -40,6 +41,7 @@
 
 mod error;
 mod frame;
+mod hello;
 mod opens;
 mod pings;
 mod receiving;
@@ -54,6 +56,7 @@ pub use frame::{
     Control, DATA_OVERHEAD, MAX_DATA, MAX_FRAMES, MAX_MESSAGE, MAX_RESOURCE, Part, Parts, Reason,
     StreamId, VERSION, control_message, encode_data, encode_open,
 };
+pub use hello::{HELLO_ADDRESS, Hello};
 pub use receiving::{Event, Events};
 pub use sending::Transmit;
 pub use session::{Limits, Role, Session};

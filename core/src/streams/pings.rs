@@ -42,6 +42,11 @@ impl Pings {
         self.is_due |= self.asked.is_none() && now.0 >= due;
     }
 
+    /// Somebody wants to hear from the peer. A Ping that is under way is question enough.
+    pub(super) const fn ask(&mut self) {
+        self.is_due |= self.asked.is_none();
+    }
+
     pub(super) const fn on_ping(&mut self, number: u64) {
         self.pong = Some(number);
     }
@@ -69,5 +74,22 @@ impl Pings {
 
     pub(super) const fn take_pong(&mut self) -> Option<u64> {
         self.pong.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_again_before_the_answer_sends_nothing_that_it_would_not_understand() {
+        let mut pings = Pings::new();
+        for number in 0..20 {
+            assert_eq!(pings.take_ping(Tick(0)), Some(number));
+            pings.ask();
+            assert_eq!(pings.take_ping(Tick(0)), None, "one is under way");
+            assert_eq!(pings.on_pong(number, Tick(5)), Ok(()));
+            pings.ask();
+        }
     }
 }

@@ -253,6 +253,11 @@ impl Session {
         self.consume_channel(len, now);
     }
 
+    /// Asks the peer for a sign of life: a Ping is due, unless one is under way.
+    pub const fn ask(&mut self) {
+        self.pings.ask();
+    }
+
     /// When to call [`on_deadline`](Session::on_deadline), unless something else happens before.
     #[must_use]
     pub fn deadline(&self) -> Option<Tick> {
