@@ -58,6 +58,7 @@ counters! {
     GrantsEvicted "grants_evicted" "Ways from one connection to another that a relay closed because the first had asked for too many.",
     RelayRefused "relay_refused" "Registrations that a relay refused.",
     RelayRegistered "relay_registered" "Registrations that a relay accepted.",
+    SessionsBroken "sessions_broken" "Portal sessions, with their channels, that a breach of the protocol ended.",
     StreamsOpened "streams_opened" "Portal connections that were established.",
     StreamsFinished "streams_finished" "Portal connections that ended in order.",
     StreamsReset "streams_reset" "Portal connections that were reset.",

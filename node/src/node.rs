@@ -22,6 +22,7 @@ use crate::event::Event;
 use crate::exposure::Exposure;
 use crate::keys::Parties;
 use crate::message::Message;
+use crate::portal::native::Portals;
 use crate::relay::RelayTable;
 use crate::room::Reservoir;
 use crate::router::{Endpoint, Flushes, Hop, Router, Target, Undelivered};
@@ -71,6 +72,7 @@ pub(crate) struct Shared {
     transports: Vec<Arc<dyn Transport>>,
     links: Mutex<HashMap<Address, Link>>,
     pub(crate) channels: Mutex<HashMap<Address, Arc<ChannelShared>>>,
+    pub(crate) portals: Portals,
     /// The channels that others opened, by where they came from.
     pub(crate) accepted: Mutex<Shares>,
     parties: RwLock<Option<Parties>>,
@@ -192,6 +194,7 @@ impl NodeBuilder {
             transports,
             links: Mutex::default(),
             channels: Mutex::default(),
+            portals: Portals::default(),
             accepted: Mutex::new(Shares::new(self.max_channels)),
             parties: RwLock::new(self.parties),
             events: broadcast::Sender::new(EVENTS),
@@ -209,6 +212,7 @@ impl NodeBuilder {
             started: Instant::now(),
         });
         crate::channel::watch::start(&shared);
+        crate::portal::native::start(&shared);
         Node(shared)
     }
 }

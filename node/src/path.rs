@@ -12,6 +12,8 @@ use tokio::time::Instant;
 use crate::channel::{Channel, ChannelOptions, CloseReason, OpenError};
 use crate::event::Event;
 use crate::node::Node;
+use crate::portal::PortalProtocol;
+use crate::portal::native::{self, Session};
 use crate::transport::{Link, TransportError};
 
 /// Why a path could not be built.
@@ -40,6 +42,9 @@ pub enum PathError {
     /// The far end has closed the channel because we may reach nothing there.
     #[error("{0} admits us to nothing")]
     Refused(Identifier),
+    /// The far end does not answer in Sealway's portal protocol, which it was to speak.
+    #[error("{0} does not speak Sealway's portal protocol here")]
+    NotNative(Identifier),
 }
 
 impl PathError {
@@ -52,7 +57,7 @@ impl PathError {
             )
             | PathError::Unusable { .. }
             | PathError::Refused(_) => false,
-            PathError::Transport(_) => true,
+            PathError::Transport(_) | PathError::NotNative(_) => true,
             PathError::Channel { error, .. } => {
                 matches!(
                     error,
@@ -68,7 +73,7 @@ impl PathError {
         match self {
             PathError::Refused(_) => true,
             PathError::Channel { error, .. } => error.is_refusal(),
-            PathError::Transport(_) | PathError::Unusable { .. } => false,
+            PathError::Transport(_) | PathError::NotNative(_) | PathError::Unusable { .. } => false,
         }
     }
 }
@@ -81,6 +86,8 @@ pub struct Path {
     route: Route,
     link: Option<Link>,
     channels: Vec<Channel>,
+    /// The session in the last channel, if byte streams go that way.
+    session: Option<Arc<Session>>,
 }
 
 impl Path {
@@ -100,6 +107,16 @@ impl Path {
     #[must_use]
     pub fn peer(&self) -> Option<&Identifier> {
         self.channel().map(Channel::peer)
+    }
+
+    /// Whether portals through this path speak Sealway's protocol, and not the reference's.
+    #[must_use]
+    pub fn is_native(&self) -> bool {
+        self.session.is_some()
+    }
+
+    pub(crate) fn session(&self) -> Option<&Arc<Session>> {
+        self.session.as_ref()
     }
 
     /// Resolves with the reason when any part of the path has ended.
@@ -164,6 +181,8 @@ pub struct PathOptions {
     pub confined: bool,
     /// Each handshake must be finished within this time.
     pub deadline: Duration,
+    /// What portals speak through the path.
+    pub portal: PortalProtocol,
 }
 
 impl PathOptions {
@@ -183,6 +202,7 @@ impl PathOptions {
             ordered,
             confined,
             deadline,
+            portal: PortalProtocol::default(),
         }
     }
 }
@@ -286,6 +306,7 @@ impl Node {
                 route: Route::new(),
                 link: None,
                 channels: Vec::new(),
+                session: None,
             },
             stands: false,
         };
@@ -299,11 +320,20 @@ impl Node {
         to: &MultiAddr,
         options: &PathOptions,
     ) -> Result<Path, PathError> {
-        let building = self.build(to, options).await?;
-        if let Some(channel) = building.path.channel().filter(|_| options.ordered) {
-            channel.depend().await;
+        let mut building = self.build(to, options).await?;
+        let path = &mut building.path;
+        if let Some(channel) = path.channel().filter(|_| options.ordered).cloned() {
+            let leads_to_outlet = native::resource(&path.route).is_some();
+            if leads_to_outlet && options.portal != PortalProtocol::Reference {
+                path.session = native::greet(&channel).await;
+            } else {
+                channel.depend().await;
+            }
             if channel.close_reason() == Some(CloseReason::Refused) {
                 return Err(PathError::Refused(*channel.peer()));
+            }
+            if options.portal == PortalProtocol::Native && path.session.is_none() {
+                return Err(PathError::NotNative(*channel.peer()));
             }
         }
         Ok(building.finish())

@@ -34,7 +34,7 @@ impl Reservoir {
         let permit = Arc::clone(&self.permits)
             .try_acquire_many_owned(self.charge(len))
             .ok()?;
-        Some(Room(Some(permit)))
+        Some(Room::new(permit))
     }
 
     /// Waits until there is room for `len` bytes, in the order of asking. `None`: the queue is closed.
@@ -43,7 +43,7 @@ impl Reservoir {
             .acquire_many_owned(self.charge(len))
             .await
             .ok()?;
-        Some(Room(Some(permit)))
+        Some(Room::new(permit))
     }
 
     /// No more room is given; whoever waits is told.
@@ -64,7 +64,7 @@ impl Reservoir {
     }
 
     fn same(&self, room: &Room) -> bool {
-        room.0
+        room.here
             .as_ref()
             .is_some_and(|permit| Arc::ptr_eq(permit.semaphore(), &self.permits))
     }
@@ -80,12 +80,36 @@ impl Reservoir {
 
 /// Bytes reserved in a queue; given back when dropped.
 #[derive(Debug, Default)]
-pub struct Room(Option<OwnedSemaphorePermit>);
+pub struct Room {
+    here: Option<OwnedSemaphorePermit>,
+    /// Room of the sender's own counting, which is free again when the message has left.
+    _beside: Option<OwnedSemaphorePermit>,
+}
 
 impl Room {
+    fn new(permit: OwnedSemaphorePermit) -> Self {
+        Self {
+            here: Some(permit),
+            _beside: None,
+        }
+    }
+
+    /// This room, and with it that of another queue which the message counts in as long as it is in this one.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            here: self.here,
+            _beside: other.here,
+        }
+    }
+
+    /// Whether nothing was reserved.
+    pub(crate) const fn is_none(&self) -> bool {
+        self.here.is_none()
+    }
+
     /// Gives back what exceeds `len` bytes.
     pub(crate) fn shrink(&mut self, len: usize) {
-        let Some(permit) = &mut self.0 else { return };
+        let Some(permit) = &mut self.here else { return };
         if let Some(surplus) = permit.num_permits().checked_sub(len) {
             drop(permit.split(surplus));
         }

@@ -15,6 +15,7 @@ use crate::counters::{Count, Counters};
 use crate::exposure::Exposure;
 use crate::mailbox::MailboxSender;
 use crate::message::Message;
+use crate::portal::Outlet;
 use crate::room::{Reservoir, Room};
 
 /// What an inline hop made of a message.
@@ -88,6 +89,11 @@ pub(crate) trait Hop: Send + Sync {
     /// Bytes that wait at the end of the path that begins here.
     fn backlog(&self, _router: &Router) -> usize {
         0
+    }
+
+    /// The service that portals lead to from here.
+    fn outlet(&self) -> Option<Arc<Outlet>> {
+        None
     }
 }
 

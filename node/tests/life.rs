@@ -13,6 +13,7 @@ use portals::{Portal, lose_one, lost, read_to_end};
 use sealway::channel::ListenerOptions;
 use sealway::core::channel::Trust;
 use sealway::core::wire::MultiAddr;
+use sealway::portal::PortalProtocol;
 use sealway::transport::memory::{Direction, Network};
 use sealway::{Access, Count, Exposure, PathOptions, Service};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -53,6 +54,7 @@ async fn portal_to_the_taciturn(network: Network) -> Portal {
         client,
         inlet,
         target,
+        protocol: PortalProtocol::Detected,
     }
 }
 
@@ -94,7 +96,7 @@ async fn a_channel_that_such_a_peer_does_not_know_of_is_rebuilt_when_it_is_neede
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_answers_no_more_is_given_up_once() {
-    let portal = Portal::new(9).await;
+    let portal = Portal::reference(9).await;
     let mut events = portal.client.events();
     portal.server.stop_worker(&"echo".into());
     assert_eq!(lost(&mut events).await, "the peer fell silent");
@@ -109,7 +111,7 @@ async fn a_peer_that_answers_no_more_is_given_up_once() {
 /// The peer of an outlet that only listens dies right after the first bytes: nothing but silence tells of it.
 #[tokio::test(start_paused = true)]
 async fn a_target_sees_a_reset_when_its_client_died_at_the_very_start() {
-    let portal = Portal::new(9).await;
+    let portal = Portal::reference(9).await;
     let peers = Exposure::local().to_channels(Access::trust(Trust::Everyone), "echo");
     portal
         .client

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use node_common::{SOON, Sink, builder, identifier, ms, offer, pattern};
-use portals::{Portal, lose_one, lost, read_to_end, standing};
+use portals::{BOTH, Portal, lose_one, lost, read_to_end, standing};
 use sealway::core::UnixSeconds;
 use sealway::core::channel::{LocalParty, Trust};
 use sealway::core::crypto::{DhSecret, KeyType, SigningKey};
@@ -29,45 +29,47 @@ use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
 async fn a_path_is_rebuilt_after_a_partition() {
-    let portal = Portal::new(7).await;
-    let (client, target) = portal.transfer(b"before", b"answer").await;
-    assert!(client.clean && target.clean);
-    let mut events = portal.client.events();
-    // A stranger to the partition: open when it begins.
-    let mut open = TcpStream::connect(portal.inlet.address())
-        .await
-        .expect("it listens");
-    let (mut served, _) = portal.target.accept().await.expect("a connection");
-    served.write_all(b"first").await.expect("written");
-    open.read_exact(&mut [0; 5]).await.expect("it arrives");
-    // The peer has answered once: from now on silence means something.
-    tokio::time::sleep(Duration::from_secs(8)).await;
+    for protocol in BOTH {
+        let portal = Portal::speaking(protocol, 7).await;
+        let (client, target) = portal.transfer(b"before", b"answer").await;
+        assert!(client.clean && target.clean);
+        let mut events = portal.client.events();
+        // A stranger to the partition: open when it begins.
+        let mut open = TcpStream::connect(portal.inlet.address())
+            .await
+            .expect("it listens");
+        let (mut served, _) = portal.target.accept().await.expect("a connection");
+        served.write_all(b"first").await.expect("written");
+        open.read_exact(&mut [0; 5]).await.expect("it arrives");
+        // The peer has answered once: from now on silence means something.
+        tokio::time::sleep(Duration::from_secs(8)).await;
 
-    portal.network.partition();
-    let cut = Instant::now();
-    let why = tokio::time::timeout(Duration::from_secs(40), lost(&mut events))
-        .await
-        .expect("noticed");
-    assert_eq!(why, "the peer fell silent");
-    assert!(
-        cut.elapsed() < Duration::from_secs(30),
-        "{:?}",
-        cut.elapsed()
-    );
-    assert!(!read_to_end(&mut open).await.clean, "a reset, not an end");
-    tokio::time::sleep(Duration::from_secs(60)).await;
-    assert!(portal.inlet.path().is_none());
+        portal.network.partition();
+        let cut = Instant::now();
+        let why = tokio::time::timeout(Duration::from_secs(40), lost(&mut events))
+            .await
+            .expect("noticed");
+        assert_eq!(why, "the peer fell silent");
+        assert!(
+            cut.elapsed() < Duration::from_secs(30),
+            "{:?}",
+            cut.elapsed()
+        );
+        assert!(!read_to_end(&mut open).await.clean, "a reset, not an end");
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(portal.inlet.path().is_none());
 
-    portal.network.heal();
-    let healed = Instant::now();
-    standing(&portal.inlet).await;
-    let (client, target) = portal.transfer(b"after", b"again").await;
-    assert!(client.clean && client.bytes == b"again" && target.bytes == b"after");
-    assert!(
-        healed.elapsed() < Duration::from_secs(30),
-        "{:?}",
-        healed.elapsed()
-    );
+        portal.network.heal();
+        let healed = Instant::now();
+        standing(&portal.inlet).await;
+        let (client, target) = portal.transfer(b"after", b"again").await;
+        assert!(client.clean && client.bytes == b"again" && target.bytes == b"after");
+        assert!(
+            healed.elapsed() < Duration::from_secs(30),
+            "{:?}",
+            healed.elapsed()
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -93,17 +95,19 @@ async fn a_path_that_breaks_as_soon_as_it_stands_is_rebuilt_ever_more_slowly() {
 
 #[tokio::test(start_paused = true)]
 async fn a_path_is_rebuilt_after_each_break_of_its_connection() {
-    let portal = Portal::new(8).await;
-    let mut events = portal.client.events();
-    for round in 0..20 {
-        portal.network.break_connections();
-        assert_eq!(lost(&mut events).await, "the connection under it is gone");
-        let (client, target) = portal.transfer(b"question", b"answer").await;
-        assert!(client.clean && target.clean, "round {round}");
-        assert_eq!(client.bytes, b"answer");
+    for protocol in BOTH {
+        let portal = Portal::speaking(protocol, 8).await;
+        let mut events = portal.client.events();
+        for round in 0..20 {
+            portal.network.break_connections();
+            assert_eq!(lost(&mut events).await, "the connection under it is gone");
+            let (client, target) = portal.transfer(b"question", b"answer").await;
+            assert!(client.clean && target.clean, "round {round}");
+            assert_eq!(client.bytes, b"answer");
+        }
+        assert_eq!(portal.client.links().len(), 1);
+        assert_eq!(portal.server.links().len(), 1);
     }
-    assert_eq!(portal.client.links().len(), 1);
-    assert_eq!(portal.server.links().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -351,52 +355,54 @@ async fn a_transfer_under_which_a_machine_dies_is_whole_or_reset_and_the_next_on
 
 #[tokio::test(start_paused = true)]
 async fn a_path_gets_new_keys_each_hour_and_a_stream_over_the_old_ones_goes_on() {
-    let portal = Portal::new(21).await;
-    let mut socket = TcpStream::connect(portal.inlet.address())
-        .await
-        .expect("it listens");
-    let (mut served, _) = portal.target.accept().await.expect("a connection");
-    let first = portal.inlet.path().expect("it stands");
-    let mut passed = 0;
-    // Hardly an hour: the keys are still the first ones.
-    let began = Instant::now();
-    while began.elapsed() < Duration::from_secs(3_590) {
-        exchange(&mut socket, &mut served, passed).await;
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        passed += 1;
-    }
-    let now = portal.inlet.path().expect("it stands");
-    assert_eq!(now.route(), first.route());
-    // The hour strikes under traffic.
-    while portal.inlet.path().expect("never away").route() == first.route() {
-        exchange(&mut socket, &mut served, passed).await;
-        passed += 1;
-        assert!(
-            began.elapsed() < Duration::from_secs(3_620),
-            "the keys are old"
-        );
-    }
-    let old = first.channel().expect("a secure hop");
-    assert_eq!(old.close_reason(), None, "a stream runs over it");
-    // New connections take the new path; the old stream stays where it is, for another hour.
-    let (client, target) = portal.transfer(b"over the new one", b"answer").await;
-    assert!(client.clean && target.clean);
-    for more in 0..10 {
-        exchange(&mut socket, &mut served, passed + more).await;
-        tokio::time::sleep(Duration::from_secs(360)).await;
-    }
-    assert_eq!(old.close_reason(), None);
-    // With its last stream the old path goes, connection and all.
-    socket.shutdown().await.expect("ended");
-    served.shutdown().await.expect("ended");
-    assert!(read_to_end(&mut socket).await.clean && read_to_end(&mut served).await.clean);
-    tokio::time::timeout(SOON, first.ended())
-        .await
-        .expect("nobody uses it");
-    tokio::time::sleep(SOON).await;
-    for node in [&portal.client, &portal.server] {
-        assert_eq!(node.links().len(), 1);
-        assert_eq!(node.counters().get(Count::StreamsReset), 0);
+    for protocol in BOTH {
+        let portal = Portal::speaking(protocol, 21).await;
+        let mut socket = TcpStream::connect(portal.inlet.address())
+            .await
+            .expect("it listens");
+        let (mut served, _) = portal.target.accept().await.expect("a connection");
+        let first = portal.inlet.path().expect("it stands");
+        let mut passed = 0;
+        // Hardly an hour: the keys are still the first ones.
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(3_590) {
+            exchange(&mut socket, &mut served, passed).await;
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            passed += 1;
+        }
+        let now = portal.inlet.path().expect("it stands");
+        assert_eq!(now.route(), first.route());
+        // The hour strikes under traffic.
+        while portal.inlet.path().expect("never away").route() == first.route() {
+            exchange(&mut socket, &mut served, passed).await;
+            passed += 1;
+            assert!(
+                began.elapsed() < Duration::from_secs(3_620),
+                "the keys are old"
+            );
+        }
+        let old = first.channel().expect("a secure hop");
+        assert_eq!(old.close_reason(), None, "a stream runs over it");
+        // New connections take the new path; the old stream stays where it is, for another hour.
+        let (client, target) = portal.transfer(b"over the new one", b"answer").await;
+        assert!(client.clean && target.clean);
+        for more in 0..10 {
+            exchange(&mut socket, &mut served, passed + more).await;
+            tokio::time::sleep(Duration::from_secs(360)).await;
+        }
+        assert_eq!(old.close_reason(), None);
+        // With its last stream the old path goes, connection and all.
+        socket.shutdown().await.expect("ended");
+        served.shutdown().await.expect("ended");
+        assert!(read_to_end(&mut socket).await.clean && read_to_end(&mut served).await.clean);
+        tokio::time::timeout(SOON, first.ended())
+            .await
+            .expect("nobody uses it");
+        tokio::time::sleep(SOON).await;
+        for node in [&portal.client, &portal.server] {
+            assert_eq!(node.links().len(), 1);
+            assert_eq!(node.counters().get(Count::StreamsReset), 0);
+        }
     }
 }
 
@@ -586,44 +592,46 @@ async fn a_registration_outlives_a_stranger_in_the_place_of_its_relay() {
 
 #[tokio::test(start_paused = true)]
 async fn no_message_arrives_twice_and_no_record_leaves_twice_whatever_breaks() {
-    for seed in 0..20 {
-        let portal = Portal::new(seed).await;
-        let sink = Sink::default();
-        let everyone = Exposure::local().to_channels(Access::trust(Trust::Everyone), "sink");
-        let started = portal.server.start_worker("sink", sink.clone(), everyone);
-        started.expect("free");
-        let repeated = Arc::new(AtomicUsize::new(0));
-        let (count, mut seen) = (Arc::clone(&repeated), HashSet::new());
-        portal.network.set_tap(move |direction, message| {
-            if !seen.insert((direction as u8, message.to_vec())) {
-                count.fetch_add(1, Ordering::SeqCst);
+    for protocol in BOTH {
+        for seed in 0..20 {
+            let portal = Portal::speaking(protocol, seed).await;
+            let sink = Sink::default();
+            let everyone = Exposure::local().to_channels(Access::trust(Trust::Everyone), "sink");
+            let started = portal.server.start_worker("sink", sink.clone(), everyone);
+            started.expect("free");
+            let repeated = Arc::new(AtomicUsize::new(0));
+            let (count, mut seen) = (Arc::clone(&repeated), HashSet::new());
+            portal.network.set_tap(move |direction, message| {
+                if !seen.insert((direction as u8, message.to_vec())) {
+                    count.fetch_add(1, Ordering::SeqCst);
+                }
+                Verdict::Pass
+            });
+            let mut sent = 0;
+            for round in 0..10 {
+                let path = standing(&portal.inlet).await;
+                let to = path.channel().expect("a secure hop").to("sink");
+                for _ in 0..20 {
+                    let payload = Payload::encode(sent.to_string());
+                    let message = Message::new(to.clone(), Route::new(), payload);
+                    sent += usize::from(portal.client.send(message).await.is_ok());
+                }
+                // With some of them under way.
+                tokio::time::sleep(ms(3 + (seed + round) % 5)).await;
+                portal.network.break_connections();
             }
-            Verdict::Pass
-        });
-        let mut sent = 0;
-        for round in 0..10 {
-            let path = standing(&portal.inlet).await;
-            let to = path.channel().expect("a secure hop").to("sink");
-            for _ in 0..20 {
-                let payload = Payload::encode(sent.to_string());
-                let message = Message::new(to.clone(), Route::new(), payload);
-                sent += usize::from(portal.client.send(message).await.is_ok());
-            }
-            // With some of them under way.
-            tokio::time::sleep(ms(3 + (seed + round) % 5)).await;
-            portal.network.break_connections();
+            let (client, target) = portal.transfer(b"and then", b"all is well").await;
+            assert!(client.clean && target.clean, "seed {seed}");
+            let got = sink.got();
+            let distinct: BTreeSet<_> = got.iter().collect();
+            assert_eq!(distinct.len(), got.len(), "seed {seed}: delivered twice");
+            assert!(got.len() < sent, "seed {seed}: no break hit anything");
+            assert_eq!(
+                repeated.load(Ordering::SeqCst),
+                0,
+                "seed {seed}: sent twice"
+            );
         }
-        let (client, target) = portal.transfer(b"and then", b"all is well").await;
-        assert!(client.clean && target.clean, "seed {seed}");
-        let got = sink.got();
-        let distinct: BTreeSet<_> = got.iter().collect();
-        assert_eq!(distinct.len(), got.len(), "seed {seed}: delivered twice");
-        assert!(got.len() < sent, "seed {seed}: no break hit anything");
-        assert_eq!(
-            repeated.load(Ordering::SeqCst),
-            0,
-            "seed {seed}: sent twice"
-        );
     }
 }
 
@@ -634,7 +642,7 @@ async fn pour(mut socket: TcpStream) {
 
 #[tokio::test(start_paused = true)]
 async fn streams_that_nobody_reads_both_ways_are_reset_and_a_bystander_goes_on() {
-    let portal = Portal::new(11).await;
+    let portal = Portal::reference(11).await;
     let mut pourers = Vec::new();
     for _ in 0..3 {
         let client = TcpStream::connect(portal.inlet.address())

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use node_common::{SOON, Sink, builder, channel, ms, pattern, route, server, text};
-use portals::{Portal, lose_one, read_to_end};
+use portals::{BOTH, Portal, lose_one, read_to_end};
 use sealway::channel::ChannelOptions;
 use sealway::core::channel::Trust;
 use sealway::core::wire::{Frame, Route};
@@ -180,100 +180,106 @@ async fn a_channel_under_byte_streams_delivers_in_order() {
 
 #[tokio::test(start_paused = true)]
 async fn a_portal_that_loses_one_message_resets_and_never_ends_early() {
-    let (mut lost, mut resets) = (0, 0);
-    for seed in 0..20 {
-        let portal = Portal::new(seed).await;
-        for direction in [Direction::ToListener, Direction::ToConnector] {
-            for index in 0..10 {
-                let n = u32::try_from(seed).expect("small") * 100 + index;
-                let len = 1_000 + 9_000 * usize::try_from(index).expect("small");
-                let (up, down) = (pattern(2 * len, n), pattern(len, n + 50));
-                let countdown = Arc::new(AtomicI64::new(i64::from(index)));
-                lose_one(&portal.network, direction, &countdown);
-                let (client, target) = portal.transfer(&up, &down).await;
-                let hit = countdown.load(Ordering::SeqCst) < 0;
-                portal.network.set_tap(|_, _| Verdict::Pass);
-                // A loss at the very end shows when the peer is next asked whether it lives; the next connection is to
-                // begin after that.
-                tokio::time::sleep(Duration::from_secs(10)).await;
-                let case = format!("seed {seed}, {direction:?}, message {index}");
-                assert!(client.is_true_to(&down), "{case}: the client was deceived");
-                assert!(target.is_true_to(&up), "{case}: the target was deceived");
-                if hit {
-                    lost += 1;
-                    resets += usize::from(!client.clean || !target.clean);
-                } else {
-                    assert!(client.clean && target.clean, "{case}: reset without a loss");
+    for protocol in BOTH {
+        let (mut lost, mut resets) = (0, 0);
+        for seed in 0..20 {
+            let portal = Portal::speaking(protocol, seed).await;
+            for direction in [Direction::ToListener, Direction::ToConnector] {
+                for index in 0..10 {
+                    let n = u32::try_from(seed).expect("small") * 100 + index;
+                    let len = 1_000 + 9_000 * usize::try_from(index).expect("small");
+                    let (up, down) = (pattern(2 * len, n), pattern(len, n + 50));
+                    let countdown = Arc::new(AtomicI64::new(i64::from(index)));
+                    lose_one(&portal.network, direction, &countdown);
+                    let (client, target) = portal.transfer(&up, &down).await;
+                    let hit = countdown.load(Ordering::SeqCst) < 0;
+                    portal.network.set_tap(|_, _| Verdict::Pass);
+                    // A loss at the very end shows when the peer is next asked whether it lives; the next connection is to
+                    // begin after that.
+                    tokio::time::sleep(Duration::from_secs(10)).await;
+                    let case = format!("seed {seed}, {direction:?}, message {index}");
+                    assert!(client.is_true_to(&down), "{case}: the client was deceived");
+                    assert!(target.is_true_to(&up), "{case}: the target was deceived");
+                    if hit {
+                        lost += 1;
+                        resets += usize::from(!client.clean || !target.clean);
+                    } else {
+                        assert!(client.clean && target.clean, "{case}: reset without a loss");
+                    }
                 }
             }
+            let (client, target) = portal.transfer(b"up", b"down").await;
+            assert!(
+                client.clean && target.clean,
+                "seed {seed}: the channel goes on"
+            );
         }
-        let (client, target) = portal.transfer(b"up", b"down").await;
-        assert!(
-            client.clean && target.clean,
-            "seed {seed}: the channel goes on"
-        );
+        assert!(lost >= 150, "only {lost} were lost");
+        // A lost question of the liveness check resets nobody who has seen everything.
+        assert!(resets * 10 >= lost * 8, "{resets} resets for {lost} losses");
     }
-    assert!(lost >= 150, "only {lost} were lost");
-    // A lost question of the liveness check resets nobody who has seen everything.
-    assert!(resets * 10 >= lost * 8, "{resets} resets for {lost} losses");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_portal_over_a_link_that_swaps_and_doubles_loses_nothing() {
-    for seed in 0..20 {
-        let portal = Portal::new(seed).await;
-        portal.network.set_link(LinkProfile {
-            delay: ms(5),
-            jitter: ms(5),
-            loss: 0.0,
-            duplication: 0.2,
-            reordering: 0.2,
-            depth: 4,
-        });
-        let (up, down) = (pattern(300_000, 1), pattern(200_000, 2));
-        let (client, target) = portal.transfer(&up, &down).await;
-        assert!(client.clean && client.bytes == down, "seed {seed}");
-        assert!(target.clean && target.bytes == up, "seed {seed}");
+    for protocol in BOTH {
+        for seed in 0..20 {
+            let portal = Portal::speaking(protocol, seed).await;
+            portal.network.set_link(LinkProfile {
+                delay: ms(5),
+                jitter: ms(5),
+                loss: 0.0,
+                duplication: 0.2,
+                reordering: 0.2,
+                depth: 4,
+            });
+            let (up, down) = (pattern(300_000, 1), pattern(200_000, 2));
+            let (client, target) = portal.transfer(&up, &down).await;
+            assert!(client.clean && client.bytes == down, "seed {seed}");
+            assert!(target.clean && target.bytes == up, "seed {seed}");
+        }
     }
 }
 
 /// The order begins with the Ping, and other messages of the channel overtake it or fall behind it.
 #[tokio::test(start_paused = true)]
 async fn a_portal_that_begins_amid_reordering_resets_nothing() {
-    for seed in 0..100 {
-        let portal = Portal::new(seed).await;
-        let everyone = Exposure::local().to_channels(Access::trust(Trust::Everyone), "sink");
-        let sink = Sink::default();
-        portal
-            .server
-            .start_worker("sink", sink.clone(), everyone)
-            .expect("free");
-        portal.network.set_link(LinkProfile {
-            delay: ms(5),
-            reordering: 0.3,
-            depth: 16,
-            ..LinkProfile::default()
-        });
-        let path = portal.inlet.path().expect("it stands");
-        let channel = path.channel().expect("a secure hop");
-        let talk = async {
-            loop {
-                let payload = sealway::Payload::encode("beside".to_owned());
-                let message = Message::new(channel.to("sink"), Route::new(), payload);
-                portal.client.send(message).await.expect("sent");
-                tokio::time::sleep(ms(1)).await;
+    for protocol in BOTH {
+        for seed in 0..100 {
+            let portal = Portal::speaking(protocol, seed).await;
+            let everyone = Exposure::local().to_channels(Access::trust(Trust::Everyone), "sink");
+            let sink = Sink::default();
+            portal
+                .server
+                .start_worker("sink", sink.clone(), everyone)
+                .expect("free");
+            portal.network.set_link(LinkProfile {
+                delay: ms(5),
+                reordering: 0.3,
+                depth: 16,
+                ..LinkProfile::default()
+            });
+            let path = portal.inlet.path().expect("it stands");
+            let channel = path.channel().expect("a secure hop");
+            let talk = async {
+                loop {
+                    let payload = sealway::Payload::encode("beside".to_owned());
+                    let message = Message::new(channel.to("sink"), Route::new(), payload);
+                    portal.client.send(message).await.expect("sent");
+                    tokio::time::sleep(ms(1)).await;
+                }
+            };
+            let (up, down) = (pattern(200_000, 1), pattern(100_000, 2));
+            let (client, target) = tokio::select! {
+                seen = portal.transfer(&up, &down) => seen,
+                () = talk => unreachable!("it goes on"),
+            };
+            assert!(client.clean && client.bytes == down, "seed {seed}");
+            assert!(target.clean && target.bytes == up, "seed {seed}");
+            assert!(!sink.got().is_empty(), "seed {seed}");
+            for node in [&portal.server, &portal.client] {
+                assert_eq!(node.counters().get(Count::ChannelGaps), 0, "seed {seed}");
             }
-        };
-        let (up, down) = (pattern(200_000, 1), pattern(100_000, 2));
-        let (client, target) = tokio::select! {
-            seen = portal.transfer(&up, &down) => seen,
-            () = talk => unreachable!("it goes on"),
-        };
-        assert!(client.clean && client.bytes == down, "seed {seed}");
-        assert!(target.clean && target.bytes == up, "seed {seed}");
-        assert!(!sink.got().is_empty(), "seed {seed}");
-        for node in [&portal.server, &portal.client] {
-            assert_eq!(node.counters().get(Count::ChannelGaps), 0, "seed {seed}");
         }
     }
 }

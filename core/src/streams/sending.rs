@@ -44,6 +44,17 @@ impl Session {
         }
     }
 
+    /// Whether [`next_to_send`](Session::next_to_send) is worth asking. It may still have nothing, for want of credit: then it
+    /// has nothing until something else happens.
+    #[must_use]
+    pub fn wants_to_send(&self) -> bool {
+        let session = self.pings.is_waiting()
+            || self.peer_opens.is_due()
+            || self.incoming.is_due(self.channel_cap());
+        let streams = !self.due.is_empty() || self.schedule.front().is_some();
+        !self.is_over && (session || streams)
+    }
+
     /// What to send now in a message of at most `budget` bytes, which the transport has room for. Nothing: nothing is
     /// due that fits, or credit is lacking; ask again after an event, or with more room.
     ///

@@ -253,7 +253,7 @@ impl Session {
         self.consume_channel(len, now);
     }
 
-    /// Asks the peer for a sign of life: a Ping is due, unless one is under way.
+    /// Asks the peer for a sign of life: a Ping is due, or again the one that is under way.
     pub const fn ask(&mut self) {
         self.pings.ask();
     }

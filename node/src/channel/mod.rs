@@ -180,8 +180,9 @@ impl Channel {
     }
 
     /// The peer is asked for signs of life from now on: somebody depends on the channel. Whether it answers at all is found out
-    /// here and now, for a second at the most: only a peer that has answered before can be found silent while it is idle.
-    pub(crate) async fn depend(&self) {
+    /// here and now, for a second at the most: only a peer that has answered before can be found silent while it is idle. True once
+    /// that is known, or the channel has ended.
+    pub(crate) async fn depend(&self) -> bool {
         lock(&self.shared.liveness).wanted = true;
         let node = Node::from_shared(Arc::clone(&self.node));
         let question = Frame::from_slice(&[0]);
@@ -190,8 +191,9 @@ impl Channel {
                 if answer.is_ok() {
                     lock(&self.shared.liveness).answers();
                 }
+                answer.is_ok()
             }
-            _ = self.closed() => {}
+            _ = self.closed() => true,
         }
     }
 
@@ -243,6 +245,11 @@ impl ChannelShared {
 
     pub(crate) fn streams(&self) -> usize {
         self.streams.load(Ordering::Acquire)
+    }
+
+    /// Whether the peer opened the channel.
+    pub(crate) fn is_accepted(&self) -> bool {
+        lock(&self.peer_route).learns
     }
 
     pub(crate) fn first_hop(&self) -> Option<Address> {

@@ -202,7 +202,12 @@ pub(crate) fn probe(node: &Shared, channel: &ChannelShared) {
 }
 
 /// Sends the reference's liveness question (reference, section 7.1): a CBOR integer to `echo`, echoed as it is.
+///
+/// In a portal's session it is a Ping, which every peer that speaks it answers.
 fn ask(node: &Shared, channel: &ChannelShared) {
+    if let Some(session) = node.portals.session(&channel.origin.channel) {
+        return session.ask();
+    }
     let Some(answers) = node.answers.get() else {
         return;
     };

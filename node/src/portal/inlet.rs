@@ -7,7 +7,7 @@ use std::time::Duration;
 use sealway_core::wire::MultiAddr;
 use tokio::net::TcpStream;
 
-use super::{Ended, reference};
+use super::{Ended, native, reference};
 use crate::channel::Channel;
 use crate::event::Event;
 use crate::node::{Node, Shared};
@@ -149,7 +149,13 @@ fn accept(node: &Node, inner: &Arc<Inner>, socket: TcpStream) {
 async fn carry(node: &Arc<Shared>, inner: &Inner, socket: TcpStream) -> Ended {
     let address = &inner.listening.address;
     match inner.path.get(PATIENCE).await {
-        Some(path) => reference::carry(node, address, path, socket).await,
+        Some(path) => match (path.session(), native::resource(path.route())) {
+            (Some(session), Some(resource)) => {
+                let session = Arc::clone(session);
+                native::carry(node, address, session, resource, socket).await
+            }
+            _ => reference::carry(node, address, path, socket).await,
+        },
         None => Ended::Reset("there is no path to the outlet".into()),
     }
 }

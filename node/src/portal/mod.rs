@@ -1,10 +1,11 @@
 //! Portals: a TCP service at one end appears as a local port at the other.
 //!
-//! An [inlet](Inlet) and an [outlet](Node::outlet) have a path between them. Two protocols run over it: the [`native`] one
-//! between two Sealway nodes, inside one secure channel (docs/wire.md, "Native portal"), and the [`reference`]'s with Ockam nodes and
+//! An [inlet](Inlet) and an [outlet](crate::Node::outlet) have a path between them. Two protocols run over it: the native one
+//! between two Sealway nodes, inside one secure channel (docs/wire.md, "Native portal"), and the reference's with Ockam nodes and
 //! over paths without a channel.
 
 mod inlet;
+pub(crate) mod native;
 mod outlet;
 mod reference;
 
@@ -19,6 +20,20 @@ use crate::node::Shared;
 use crate::telling::Line;
 
 pub use inlet::{Inlet, InletError};
+pub(crate) use outlet::Outlet;
+
+/// What an inlet speaks to the outlet at the end of its path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PortalProtocol {
+    /// Sealway's where the peer answers a Hello, else the reference's.
+    #[default]
+    Detected,
+    /// Sealway's and no other: the peer is known to speak it.
+    Native,
+    /// The reference's and no other.
+    Reference,
+}
 
 /// How a connection of a portal ended.
 #[derive(Clone, Debug, PartialEq, Eq)]

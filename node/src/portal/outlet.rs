@@ -100,6 +100,7 @@ impl Node {
         if !self.shared().router.insert(name.into(), endpoint) {
             return Err(AddressInUse(Address::local(name).to_string()));
         }
+        self.shared().portals.add_outlet(name.into());
         Ok(())
     }
 }
@@ -118,12 +119,15 @@ impl Hop for OutletHop {
         let Some(place) = self.outlet.place() else {
             return Step::Refused(Count::StreamsRefused);
         };
-        let asked = match reference::Asked::read(&node, message) {
-            Ok(asked) => asked,
-            Err(refused) => return refused,
+        let Some(asked) = reference::Asked::read(&node, message) else {
+            return Step::Refused(Count::UndecodablePayload);
         };
         let shared = Arc::clone(&node);
         node.spawn(async move { asked.serve(&shared, place).await });
         Step::Done
+    }
+
+    fn outlet(&self) -> Option<Arc<Outlet>> {
+        Some(Arc::clone(&self.outlet))
     }
 }

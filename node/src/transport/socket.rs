@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::BufMut;
+use bytes::{BufMut, BytesMut};
 use sealway_core::wire::Frame;
 use socket2::SockRef;
 use tokio::net::{TcpStream, UnixStream};
@@ -82,6 +82,16 @@ pub(crate) fn prepare_tcp(stream: &TcpStream) -> io::Result<()> {
     SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 
+/// Bytes that the kernel takes for a connection beyond what is on its way: more would be a queue that nobody can go ahead in.
+const NOT_SENT: u32 = 128 << 10;
+
+/// Keeps the kernel's queue of a connection between nodes short, beside a window as large as the path's.
+pub(crate) fn keep_unsent_small(stream: &TcpStream) {
+    // A kernel that cannot do that makes small messages wait behind bulk, and nothing else.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let _ = SockRef::from(stream).set_tcp_notsent_lowat(NOT_SENT);
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ending {
     /// Open.
@@ -96,8 +106,17 @@ enum Ending {
     Closed,
 }
 
+/// What waits to be written.
+struct Entry {
+    frame: Frame,
+    /// Given back when the frame is written.
+    room: Room,
+    /// The frame is a buffer of its own that small ones are gathered in.
+    gathers: bool,
+}
+
 struct Queue {
-    frames: VecDeque<(Frame, Room)>,
+    frames: VecDeque<Entry>,
     /// Bytes of the first frame that are written already.
     skip: usize,
     /// Somebody writes at present, with the lock released.
@@ -124,9 +143,50 @@ pub(crate) struct SocketWriter {
 /// Frames in one vectored write.
 const BATCH: usize = 64;
 
+/// Frames without a room of their own are gathered in blocks of this size while they wait: then two neighbours are larger than
+/// one block, and what they take besides their bytes is little.
+const BLOCK: usize = 16 << 10;
+
+impl Queue {
+    /// Takes a frame that has to wait.
+    fn keep(&mut self, mut frame: Frame, room: Room) {
+        if room.is_none()
+            && let Some(last) = self.frames.back_mut().filter(|last| last.room.is_none())
+            && last.frame.len() + frame.len() <= BLOCK
+        {
+            return last.gather(&frame);
+        }
+        frame.compact();
+        self.push(frame, room);
+    }
+
+    fn push(&mut self, frame: Frame, room: Room) {
+        let gathers = false;
+        self.frames.push_back(Entry {
+            frame,
+            room,
+            gathers,
+        });
+    }
+}
+
+impl Entry {
+    /// Puts the bytes of `frame` behind those of this one.
+    fn gather(&mut self, frame: &Frame) {
+        if !std::mem::replace(&mut self.gathers, true) {
+            // Never the buffer that it was received in: others may have parts of that, and it grows by its own size.
+            let mut block = BytesMut::with_capacity(2 * (self.frame.len() + frame.len()));
+            block.extend_from_slice(self.frame.as_slice());
+            self.frame = Frame::from_received(block);
+        }
+        self.frame.append(frame.as_slice());
+    }
+}
+
 impl SocketWriter {
     /// `bound_bytes`: the most that waits here; what is at the bound waits where it came from. With their buffers these bytes
-    /// take at most some four times as much memory.
+    /// take at most some four times as much memory. Frames that come without a room have their bound elsewhere: what waits of them
+    /// is gathered, so that it takes little more memory than it has bytes.
     pub(crate) fn new(socket: Socket, bound_bytes: u32) -> Arc<Self> {
         Arc::new(Self {
             socket,
@@ -166,13 +226,15 @@ impl SocketWriter {
     }
 
     /// Enqueues; `room` was reserved in [`SocketWriter::reservoir`].
-    pub(crate) fn enqueue(&self, mut frame: Frame, room: Room) {
+    pub(crate) fn enqueue(&self, frame: Frame, room: Room) {
         let mut queue = self.lock();
-        if queue.ending == Ending::No && !frame.is_empty() {
-            if queue.full {
-                frame.compact();
-            }
-            queue.frames.push_back((frame, room));
+        if queue.ending != Ending::No || frame.is_empty() {
+            return;
+        }
+        if queue.full {
+            queue.keep(frame, room);
+        } else {
+            queue.push(frame, room);
         }
     }
 
@@ -219,11 +281,15 @@ impl SocketWriter {
                 }
                 Ok(true) => std::mem::swap(&mut queue.frames, &mut batch),
                 Ok(false) => {
-                    batch.append(&mut queue.frames);
-                    if !std::mem::replace(&mut queue.full, true) {
-                        batch.iter_mut().for_each(|(frame, _)| frame.compact());
+                    let first = !std::mem::replace(&mut queue.full, true);
+                    let came = std::mem::replace(&mut queue.frames, batch);
+                    if first {
+                        let began = queue.frames.iter_mut();
+                        began.for_each(|entry| entry.frame.compact());
                     }
-                    queue.frames = batch;
+                    for entry in came {
+                        queue.keep(entry.frame, entry.room);
+                    }
                     queue.skip = skip;
                     queue.writing = false;
                     self.blocked.notify_one();
@@ -241,15 +307,11 @@ impl SocketWriter {
     }
 
     /// `Ok(true)`: all written. `Ok(false)`: the socket takes no more now.
-    fn write_batch(
-        &self,
-        batch: &mut VecDeque<(Frame, Room)>,
-        skip: &mut usize,
-    ) -> io::Result<bool> {
+    fn write_batch(&self, batch: &mut VecDeque<Entry>, skip: &mut usize) -> io::Result<bool> {
         while !batch.is_empty() {
             let mut slices = [IoSlice::new(&[]); BATCH];
             let mut count = 0;
-            for (slot, (frame, _)) in slices.iter_mut().zip(batch.iter()) {
+            for (slot, Entry { frame, .. }) in slices.iter_mut().zip(batch.iter()) {
                 let bytes = frame.as_slice();
                 *slot = IoSlice::new(if count == 0 {
                     bytes.get(*skip..).unwrap_or(&[])
@@ -266,7 +328,7 @@ impl SocketWriter {
                 Err(error) => return Err(error),
             };
             self.written.fetch_add(written as u64, Ordering::Relaxed);
-            while let Some((frame, _)) = batch.front() {
+            while let Some(Entry { frame, .. }) = batch.front() {
                 let rest = frame.len() - *skip;
                 if written < rest {
                     *skip += written;
@@ -282,12 +344,16 @@ impl SocketWriter {
 
     /// FIN once everything that is enqueued has been written.
     pub(crate) fn finish(&self) {
+        self.finish_at_flush();
+        self.flush();
+    }
+
+    /// The same, with the next [`SocketWriter::flush`].
+    pub(crate) fn finish_at_flush(&self) {
         let mut queue = self.lock();
         if queue.ending == Ending::No {
             queue.ending = Ending::Finish;
         }
-        drop(queue);
-        self.flush();
     }
 
     /// Ends both directions. With `reset` at once, and the other end sees RST; otherwise behind what the socket takes now, so
@@ -319,12 +385,22 @@ impl SocketWriter {
         self.blocked.notify_one();
     }
 
+    /// Whether FIN was sent, behind everything that was enqueued.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.ending() == Ending::Finished
+    }
+
+    /// Whether FIN is to be sent behind what is enqueued.
+    pub(crate) fn is_finishing(&self) -> bool {
+        self.ending() == Ending::Finish
+    }
+
     fn ending(&self) -> Ending {
         self.lock().ending
     }
 
-    /// Writes on whenever the socket was full; ends once the socket is finished or closed.
-    pub(crate) async fn drive(&self) {
+    /// Writes on whenever the socket was full, and says so to `wrote` each time; ends once the socket is finished or closed.
+    pub(crate) async fn drive(&self, wrote: impl Fn()) {
         loop {
             self.blocked.notified().await;
             loop {
@@ -339,6 +415,7 @@ impl SocketWriter {
                             return;
                         }
                         self.flush();
+                        wrote();
                         break;
                     }
                     // Closed meanwhile, or another writer found it full: look again.
@@ -355,6 +432,47 @@ mod tests {
     use tokio::net::UnixStream;
 
     use super::*;
+
+    /// Parts of a large buffer that somebody else has the rest of.
+    fn crumbs(len: usize) -> impl Iterator<Item = Frame> {
+        let mut large = BytesMut::with_capacity(len + 64);
+        large.extend((0..len).map(|n| n.to_le_bytes()[0]));
+        std::iter::from_fn(move || {
+            let crumb = large.split_to(3.min(large.len()));
+            (!crumb.is_empty()).then(|| Frame::from_received(crumb))
+        })
+    }
+
+    #[tokio::test]
+    async fn small_pieces_that_wait_without_a_room_are_gathered_and_stay_whole() {
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+        let writer = SocketWriter::new(Socket::Unix(ours), 0);
+        let filling = Frame::from_slice(&[255; 1 << 20]);
+        writer.enqueue(filling, Room::default());
+        writer.flush();
+        const LEN: usize = 100_000;
+        for (n, crumb) in crumbs(LEN).enumerate() {
+            writer.enqueue(crumb, Room::default());
+            if n % 1_000 == 0 {
+                writer.flush();
+            }
+        }
+        let (pieces, memory) = {
+            let queue = writer.lock();
+            let waiting = queue.frames.iter().skip(1);
+            let memory: usize = waiting.map(|entry| entry.frame.footprint() + ENTRY).sum();
+            (queue.frames.len(), memory)
+        };
+        assert!(pieces <= 2 + 2 * LEN / BLOCK, "{pieces} pieces");
+        assert!(memory <= 4 * LEN, "{memory} bytes for {LEN}");
+        writer.finish();
+        let mut got = Vec::new();
+        let reading = theirs.read_to_end(&mut got);
+        let (read, ()) = tokio::join!(reading, writer.drive(|| {}));
+        assert_eq!(read.expect("an end"), (1 << 20) + LEN);
+        let expected: Vec<u8> = (0..LEN).map(|n| n.to_le_bytes()[0]).collect();
+        assert!(got[1 << 20..] == expected);
+    }
 
     #[tokio::test]
     async fn what_waits_goes_before_an_orderly_close_and_not_before_a_reset() {

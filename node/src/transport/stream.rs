@@ -70,7 +70,7 @@ pub(crate) fn start(
     writer.flush();
     node.spawn({
         let writer = Arc::clone(&writer);
-        async move { writer.drive().await }
+        async move { writer.drive(|| {}).await }
     });
     let counters = Arc::clone(&node.router.counters);
     node.spawn(async move {

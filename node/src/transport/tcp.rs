@@ -8,7 +8,7 @@ use std::time::Duration;
 use sealway_core::wire::AddressType;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::socket::{Socket, prepare_tcp};
+use super::socket::{Socket, keep_unsent_small, prepare_tcp};
 use super::{BoxFuture, Link, Listening, Transport, TransportError, stream};
 use crate::counters::Count;
 use crate::node::{Node, Shared};
@@ -35,6 +35,7 @@ impl Transport for Tcp {
     ) -> BoxFuture<'a, Result<Link, TransportError>> {
         Box::pin(async move {
             let socket = connect(peer).await?;
+            keep_unsent_small(&socket);
             Ok(stream::start(
                 node.shared(),
                 "tcp",
@@ -63,6 +64,7 @@ impl Transport for Tcp {
                     match accepted {
                         Ok((socket, peer)) => {
                             if prepare_tcp(&socket).is_ok() && shared.admits_connection() {
+                                keep_unsent_small(&socket);
                                 stream::start(
                                     &shared,
                                     "tcp",

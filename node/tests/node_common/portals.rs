@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sealway::core::channel::Trust;
 use sealway::core::wire::MultiAddr;
-use sealway::portal::Inlet;
+use sealway::portal::{Inlet, PortalProtocol};
 use sealway::transport::Listening;
 use sealway::transport::memory::{Direction, LinkProfile, Network, Verdict};
 use sealway::{Access, Event, Exposure, Node, NodeBuilder, Path, PathOptions};
@@ -17,6 +17,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::node_common::{builder, identifier, ms, offer};
+
+/// What a portal may speak.
+pub(crate) const BOTH: [PortalProtocol; 2] = [PortalProtocol::Detected, PortalProtocol::Reference];
 
 /// A portal over the simulated network: its clients and its target are real sockets.
 pub(crate) struct Portal {
@@ -26,16 +29,13 @@ pub(crate) struct Portal {
     pub(crate) client: Node,
     pub(crate) inlet: Inlet,
     pub(crate) target: TcpListener,
+    pub(crate) protocol: PortalProtocol,
 }
 
 impl Portal {
+    /// A portal of the protocol that the two nodes find out that they both speak: Sealway's.
     pub(crate) async fn new(seed: u64) -> Self {
-        let network = Network::new(seed);
-        network.set_link(LinkProfile {
-            delay: ms(5),
-            ..LinkProfile::default()
-        });
-        Self::over(network).await
+        Self::speaking(PortalProtocol::Detected, seed).await
     }
 
     pub(crate) async fn over(network: Network) -> Self {
@@ -43,8 +43,33 @@ impl Portal {
         Self::to(server, network).await
     }
 
+    /// A portal of the reference's protocol.
+    pub(crate) async fn reference(seed: u64) -> Self {
+        Self::speaking(PortalProtocol::Reference, seed).await
+    }
+
+    pub(crate) async fn speaking(portal: PortalProtocol, seed: u64) -> Self {
+        let network = Network::new(seed);
+        network.set_link(LinkProfile {
+            delay: ms(5),
+            ..LinkProfile::default()
+        });
+        let server = builder(&network);
+        let portal = Self::between(server, network, portal).await;
+        let path = portal.inlet.path().expect("it stands");
+        assert_eq!(
+            path.is_native(),
+            portal.protocol != PortalProtocol::Reference
+        );
+        portal
+    }
+
     /// A portal to the node of this builder.
     pub(crate) async fn to(server: NodeBuilder, network: Network) -> Self {
+        Self::between(server, network, PortalProtocol::Detected).await
+    }
+
+    async fn between(server: NodeBuilder, network: Network, protocol: PortalProtocol) -> Self {
         let server = server.start();
         offer(&server, Trust::Everyone);
         let listening = server.listen("tcp:10.0.0.1:1").await.expect("free");
@@ -63,8 +88,12 @@ impl Portal {
             .parse()
             .expect("a multiaddr");
         let expect = Trust::Identifier(identifier(&server));
+        let options = PathOptions {
+            portal: protocol,
+            ..PathOptions::expect(expect)
+        };
         let inlet = client
-            .inlet("127.0.0.1:0", &to, PathOptions::expect(expect))
+            .inlet("127.0.0.1:0", &to, options)
             .await
             .expect("an inlet");
         Self {
@@ -74,6 +103,7 @@ impl Portal {
             client,
             inlet,
             target,
+            protocol,
         }
     }
 

@@ -18,7 +18,6 @@ use crate::counters::Count;
 use crate::message::{Message, Origin};
 use crate::node::{Shared, lock, route_to};
 use crate::path::Path;
-use crate::router::Step;
 use crate::transport::socket::Socket;
 use stream::Driver;
 
@@ -87,13 +86,10 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Reads what came to an outlet's address. The order of a channel under it begins here.
-    pub(super) fn read(node: &Shared, message: Message) -> Result<Self, Step> {
+    /// Reads what came to an outlet's address; none if it is no Ping. The order of a channel under it begins here.
+    pub(super) fn read(node: &Shared, message: Message) -> Option<Self> {
         // Hops behind the outlet's own address are ignored: the reference doubles it (reference, section 7.2).
-        let Some(answering) = Answering::accept(message.payload.as_slice(), Options::default())
-        else {
-            return Err(Step::Refused(Count::UndecodablePayload));
-        };
+        let answering = Answering::accept(message.payload.as_slice(), Options::default())?;
         let channel = match &message.origin {
             Origin::Channel(origin, _) => {
                 let channel = lock(&node.channels).get(&origin.channel).cloned();
@@ -108,7 +104,7 @@ impl Asked {
             Origin::Local | Origin::Transport(_) => None,
         };
         let source = message.origin.source().cloned();
-        Ok(Self {
+        Some(Self {
             answering,
             peer_route: message.return_route,
             channel,

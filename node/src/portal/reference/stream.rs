@@ -364,7 +364,7 @@ impl Driver {
         self.node.spawn({
             let shared = Arc::clone(&self.shared);
             async move {
-                shared.writer.drive().await;
+                shared.writer.drive(|| {}).await;
                 shared.written.store(true, Ordering::Release);
                 shared.changed.notify_one();
             }
