@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use sealway::control::{Answer, Call, Changed, ControlServer, Method, Status};
 use sealway::home::Home;
-use sealway::keys::load_parties;
+use sealway::keys::{PartyLoadError, load_parties};
 use sealway::store::Name;
 use sealway::{Event, Node};
 use sealway_core::channel::Suite;
@@ -24,7 +24,7 @@ use crate::args::{Global, OwnIdentity};
 use crate::error::{CliError, Result};
 use crate::home;
 use crate::output::{Output, shown};
-use crate::signals::Shutdown;
+use crate::signals::{Asked, Signals};
 
 /// How long the node may take to end in order.
 const END: Duration = Duration::from_secs(5);
@@ -41,7 +41,8 @@ pub(super) struct Daemon {
     pub(super) home: Home,
     /// Who is pinned, kept up to date.
     pub(super) pins: Arc<Pins>,
-    shutdown: Shutdown,
+    signals: Signals,
+    handler: Arc<Handler>,
     control: ControlServer,
     teller: Teller,
 }
@@ -49,6 +50,8 @@ pub(super) struct Daemon {
 /// Those who tell the node's events.
 struct Teller {
     stop: oneshot::Sender<()>,
+    /// For what does not happen in the node.
+    told: SyncSender<Told>,
     /// How the writing went, at its end.
     written: Receiver<Result<()>>,
 }
@@ -64,7 +67,7 @@ impl Daemon {
         own: &OwnIdentity,
         output: Output,
     ) -> Result<Self> {
-        let shutdown = Shutdown::new()
+        let signals = Signals::new()
             .map_err(|error| CliError::failed(format!("cannot catch signals: {error}")))?;
         let home = home::open(global)?;
         clock::warn(&home, output);
@@ -81,8 +84,9 @@ impl Daemon {
             pins: Arc::clone(&pins),
         };
         let handler = Arc::new(handler);
+        let answering = Arc::clone(&handler);
         let control = ControlServer::bind(&home, move |call| {
-            let handler = Arc::clone(&handler);
+            let handler = Arc::clone(&answering);
             async move { handler.answer(&call).await }
         })
         .await
@@ -93,7 +97,8 @@ impl Daemon {
             node,
             home,
             pins,
-            shutdown,
+            signals,
+            handler,
             control,
             teller,
         })
@@ -113,8 +118,19 @@ impl Daemon {
                 Err(error) => return self.give_up(error).await,
             }
         }
-        self.shutdown.asked().await;
+        self.until_asked().await;
         self.end().await
+    }
+
+    /// Goes on until a signal asks for the end, and reloads when one asks for that.
+    async fn until_asked(&mut self) {
+        while self.signals.next().await == Asked::Reload {
+            let told = match self.handler.reload().await {
+                Ok(()) => Told::Reloaded,
+                Err(error) => Told::NotReloaded(error),
+            };
+            pass_on(&self.teller.told, told);
+        }
     }
 
     /// Ends in order because of a failure, which is the outcome.
@@ -134,7 +150,7 @@ impl Daemon {
     /// What `failure` says, or stdout is full or broken.
     pub(super) async fn run_until(mut self, failure: impl Future<Output = CliError>) -> Result<()> {
         tokio::select! {
-            () = self.shutdown.asked() => self.end().await,
+            () = self.until_asked() => self.end().await,
             error = failure => self.give_up(error).await,
         }
     }
@@ -148,33 +164,53 @@ impl Daemon {
         starting: impl Future<Output = Result<T>>,
     ) -> Result<Option<T>> {
         tokio::select! {
-            () = self.shutdown.asked() => Ok(None),
+            // What is being started has read everything just now.
+            () = self.signals.end() => Ok(None),
             started = starting => started.map(Some),
         }
     }
 
-    /// Ends in order.
+    /// Ends in order, within [`END`] and [`LAST_WORDS`]; at once if it is asked for again.
     ///
     /// # Errors
-    /// stdout was full or broken.
-    pub(super) async fn end(self) -> Result<()> {
+    /// stdout was full or broken, or there was no time for an orderly end.
+    pub(super) async fn end(mut self) -> Result<()> {
         drop(self.control);
-        self.node.shutdown(END).await;
-        let Teller { stop, written } = self.teller;
+        let in_order = tokio::select! {
+            () = self.node.shutdown(END) => Ok(()),
+            () = self.signals.end() => Err(CliError::failed("ended at once, as it was asked for twice")),
+        };
+        let Teller {
+            stop,
+            told,
+            written,
+        } = self.teller;
+        drop(told);
         // Gone already if stdout is broken.
         let _ = stop.send(());
         let written = tokio::task::spawn_blocking(move || written.recv_timeout(LAST_WORDS)).await;
         match written {
-            Ok(Ok(written)) => written,
+            Ok(Ok(written)) => in_order.and(written),
             // The reader of stdout does not read: its loss.
-            _ => Ok(()),
+            _ => in_order,
         }
     }
 }
 
+/// What is told.
+enum Told {
+    /// Something happened in the node.
+    Event(Event),
+    /// What others may have changed was read again.
+    Reloaded,
+    /// That failed.
+    NotReloaded(String),
+}
+
 /// Starts telling the node's events, until told to stop: then those that have happened are still told.
 fn tell(node: &Node, output: Output) -> Teller {
-    let (sender, events) = mpsc::sync_channel(EVENTS);
+    let (told, events) = mpsc::sync_channel(EVENTS);
+    let sender = told.clone();
     let (done, written) = mpsc::channel();
     let (stop, mut stopped) = oneshot::channel();
     let mut source = node.events();
@@ -186,7 +222,7 @@ fn tell(node: &Node, output: Output) -> Teller {
                 _ = &mut stopped => return,
             };
             match received {
-                Ok(event) => pass_on(&sender, event),
+                Ok(event) => pass_on(&sender, Told::Event(event)),
                 Err(RecvError::Lagged(lost)) => {
                     tracing::warn!(lost, "events came faster than they could be told");
                 }
@@ -202,17 +238,21 @@ fn tell(node: &Node, output: Output) -> Teller {
         // Nobody waits if the end was not in order.
         let _ = done.send(outcome);
     });
-    Teller { stop, written }
+    Teller {
+        stop,
+        told,
+        written,
+    }
 }
 
-fn pass_on(to: &SyncSender<Event>, event: Event) {
-    if to.try_send(event).is_err() {
+fn pass_on(to: &SyncSender<Told>, told: Told) {
+    if to.try_send(told).is_err() {
         tracing::warn!("an event was not told: nobody reads stdout");
     }
 }
 
-fn write_event(event: &Event, output: Output) -> Result<()> {
-    let (human, json) = described(event);
+fn write_event(told: &Told, output: Output) -> Result<()> {
+    let (human, json) = told.described();
     match human {
         Line::Result(text) => output.event(Some(&shown(&text)), &json),
         Line::Note(text) => {
@@ -228,6 +268,22 @@ fn write_event(event: &Event, output: Output) -> Result<()> {
 enum Line {
     Result(String),
     Note(String),
+}
+
+impl Told {
+    fn described(&self) -> (Line, Value) {
+        match self {
+            Self::Event(event) => described(event),
+            Self::Reloaded => (
+                Line::Note("read again: identity, peers".to_owned()),
+                json!({"event": "reloaded"}),
+            ),
+            Self::NotReloaded(why) => (
+                Line::Note(format!("not read again: {why}")),
+                json!({"event": "not_reloaded", "why": why}),
+            ),
+        }
+    }
 }
 
 fn described(event: &Event) -> (Line, Value) {
@@ -298,13 +354,25 @@ impl Handler {
     }
 
     async fn reload_identity(&self) -> Answer {
-        match load_parties(&self.home, self.name.as_ref(), &[]).await {
-            Ok(parties) => {
-                self.node.set_identity(parties);
-                Answer::ok("")
-            }
+        match self.read_identity().await {
+            Ok(()) => Answer::ok(""),
             Err(error) => failed("identity", &error),
         }
+    }
+
+    async fn read_identity(&self) -> std::result::Result<(), PartyLoadError> {
+        let parties = load_parties(&self.home, self.name.as_ref(), &[]).await?;
+        self.node.set_identity(parties);
+        Ok(())
+    }
+
+    /// Reads again what the home holds: for changes that nobody has told of.
+    async fn reload(&self) -> std::result::Result<(), String> {
+        let peers = self.pins.reload(&self.home);
+        self.read_identity()
+            .await
+            .map_err(|error| format!("identity: {error}"))?;
+        peers.map_err(|fault| format!("peers: {fault}"))
     }
 
     fn status(&self) -> Value {

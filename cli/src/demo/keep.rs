@@ -12,7 +12,7 @@ use super::stage::{self, READY, Stage, said};
 use super::story::Story;
 use crate::error::{CliError, Result};
 use crate::output::Output;
-use crate::signals::Shutdown;
+use crate::signals::Signals;
 
 /// What has to outlive the stage.
 #[derive(Debug)]
@@ -140,13 +140,13 @@ fn told(
 ///
 /// # Errors
 /// The file is none, or no port is free.
-pub(super) async fn serve(file: &Path, output: Output, shutdown: &mut Shutdown) -> Result<()> {
+pub(super) async fn serve(file: &Path, output: Output, signals: &mut Signals) -> Result<()> {
     let service = Service::start(file.to_owned())
         .await
         .map_err(|error| CliError::failed(format!("cannot serve {}: {error}", file.display())))?;
     let address = service.address.to_string();
     let event = json!({"event": "listening", "transport": "http", "address": address});
     output.event(Some(&format!("listening on http {address}")), &event)?;
-    shutdown.asked().await;
+    signals.end().await;
     Ok(())
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 use crate::args::DemoArgs;
 use crate::error::{CliError, Result};
 use crate::output::Output;
-use crate::signals::Shutdown;
+use crate::signals::Signals;
 use keep::Kept;
 use stage::{Directory, PrivateFile, Stage};
 use story::Story;
@@ -31,10 +31,10 @@ const DEADLINE: Duration = Duration::from_secs(240);
 /// # Errors
 /// A check is not true, or the stage could not be set.
 pub(crate) async fn run(args: &DemoArgs, output: Output) -> Result<()> {
-    let mut shutdown = Shutdown::new()
+    let mut signals = Signals::new()
         .map_err(|error| CliError::failed(format!("cannot catch signals: {error}")))?;
     if let Some(file) = &args.serve {
-        return keep::serve(file, output, &mut shutdown).await;
+        return keep::serve(file, output, &mut signals).await;
     }
     let (directory, file) = prepare(args)?;
     // Whatever ends the play, its value is dropped: the processes are killed by their ids, the directory is removed.
@@ -42,7 +42,7 @@ pub(crate) async fn run(args: &DemoArgs, output: Output) -> Result<()> {
         told = tokio::time::timeout(DEADLINE, play(args, output, directory, file)) => told.unwrap_or_else(|_| {
             Err(CliError::failed(format!("the demo did not end within {} s", DEADLINE.as_secs())))
         }),
-        () = shutdown.asked() => Err(CliError::failed("interrupted before the end of the demo")),
+        () = signals.end() => Err(CliError::failed("interrupted before the end of the demo")),
     }
 }
 

@@ -6,6 +6,7 @@ mod clock;
 mod nodes;
 mod portals;
 mod services;
+mod signals;
 #[path = "../support/mod.rs"]
 mod support;
 mod transcripts;

@@ -158,3 +158,21 @@ fn nobody_else_is_told() {
     silent(&[], Some(&Terminal::new(100)), true);
     assert_eq!(node.end(Signal::TERM), Some(0));
 }
+
+#[test]
+fn a_command_on_a_terminal_ends_in_order_when_that_hangs_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let terminal = Terminal::new(80);
+    let ours = sealway(directory.path());
+    let mut command = std::process::Command::new("setsid");
+    command
+        .args(["--ctty".as_ref(), ours.get_program()])
+        .args(["--home", "h", "relay", "--listen", "unix:s"])
+        .current_dir(directory.path())
+        .stdin(terminal.end())
+        .stderr(terminal.end());
+    let relay = Watched::start(&mut command);
+    relay.line("listening on ");
+    assert_eq!(relay.end(Signal::HUP), Some(0));
+    assert!(!directory.path().join("s").exists(), "the socket is left");
+}
