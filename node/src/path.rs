@@ -36,6 +36,8 @@ pub enum PathError {
     Channel {
         /// The listener's address.
         listener: String,
+        /// The suite that was spoken to it.
+        suite: Suite,
         /// Why not.
         error: OpenError,
     },
@@ -369,11 +371,13 @@ impl Node {
                         confined: is_last && options.confined,
                         ordered: is_last && options.ordered,
                     };
+                    let suite = options.suite.unwrap_or_else(|| Suite::spoken_at(listener));
                     let mut route = std::mem::take(&mut path.route);
                     route.push_back(listener.clone());
                     let channel = self.secure_channel(route, options).await.map_err(|error| {
                         PathError::Channel {
                             listener: String::from_utf8_lossy(listener.value()).into_owned(),
+                            suite,
                             error,
                         }
                     })?;

@@ -8,6 +8,7 @@ use sealway::store::{
     Direction, HistoryError, Peer, PeerError, Pin, PinOrigin, RelayNameError, Resource,
 };
 use sealway_core::UnixSeconds;
+use sealway_core::channel::Suite;
 use sealway_core::crypto::{KeyType, SigningKey};
 use sealway_core::identity::{Identifier, Identity, Rotation};
 use sealway_core::relay::{Limits, NameRecord};
@@ -344,4 +345,47 @@ fn a_clock_set_back_brings_nothing_back() {
     drop(home);
     assert_eq!(Home::open(path).unwrap().clock().behind_by(), 0);
     drop(directory);
+}
+
+#[test]
+fn a_suite_floor_rises_by_itself_and_falls_by_command_alone() {
+    let (_directory, home) = home();
+    let peers = home.peers();
+    let floor = || peers.floor(&who(1)).unwrap();
+    assert_eq!(floor(), None, "nothing is kept about strangers");
+    peers.raise_floor(who(1), Suite::Hybrid).wait().unwrap();
+    assert_eq!(floor(), None);
+    let name = "alice".parse().unwrap();
+    peers.add(&name, who(1), NOW).wait().unwrap();
+    peers
+        .add(&"bob".parse().unwrap(), who(2), NOW)
+        .wait()
+        .unwrap();
+    assert_eq!(floor(), Some(Suite::Classical));
+    peers.raise_floor(who(1), Suite::Hybrid).wait().unwrap();
+    assert_eq!(floor(), Some(Suite::Hybrid));
+    assert_eq!(peers.floor(&who(2)).unwrap(), Some(Suite::Classical));
+    // Neither a weaker channel nor more pins lower it.
+    peers.raise_floor(who(1), Suite::Classical).wait().unwrap();
+    peers.add(&name, who(1), NOW).wait().unwrap();
+    let inbound = pin(Direction::Inbound, port("5432"));
+    peers.pin(who(1), inbound).wait().unwrap();
+    assert_eq!(peers.find("alice").unwrap().floor, Suite::Hybrid);
+    let lowered = peers.set_floor("alice", Suite::Classical).wait().unwrap();
+    assert_eq!(lowered.floor, Suite::Classical);
+    assert_eq!(floor(), Some(Suite::Classical));
+    let missing = peers.set_floor("carol", Suite::Hybrid).wait();
+    assert!(matches!(missing, Err(PeerError::Missing { .. })));
+}
+
+#[test]
+fn a_suite_floor_that_cannot_be_read_is_an_error() {
+    let (_directory, home) = home();
+    let name = "alice".parse().unwrap();
+    home.peers().add(&name, who(1), NOW).wait().unwrap();
+    let connection = rusqlite::Connection::open(home.path().join("state.db")).unwrap();
+    let broken = "UPDATE peers SET suite_floor = 77";
+    connection.execute_batch(broken).unwrap();
+    home.peers().floor(&who(1)).unwrap_err();
+    home.peers().list().unwrap_err();
 }

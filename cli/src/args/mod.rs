@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use sealway_core::channel::Suite;
+
 use crate::error::{CliError, Result};
 use route::{Route, ServiceRoute};
 pub(crate) use usage::{explain, explain_line};
@@ -41,23 +43,39 @@ impl Cli {
     /// Of kind usage.
     pub(crate) fn check(&self) -> Result<()> {
         match &self.command {
-            Command::Call(args) => args.expect.check(args.route.route()),
-            Command::Ping(args) => args.expect.check(&args.route),
-            Command::Inlet(args) => args.expect.check(args.to.route()),
+            Command::Call(args) => args.far.check(args.route.route()),
+            Command::Ping(args) => args.far.check(&args.route),
+            Command::Inlet(args) => args.far.check(args.to.route()),
             Command::Node(args) => args.check(),
             _ => Ok(()),
         }
     }
 }
 
-impl ExpectArg {
+impl FarEnd {
     fn check(&self, route: &Route) -> Result<()> {
         match &self.expect {
-            Some(Expect::Identifier(_)) if !route.is_secure() => Err(CliError::usage(
-                "--expect names an identity, but nothing on this route proves one: it has no /secure/",
-            )
-            .hint("put /secure/api before the last /service/, or leave --expect out")),
-            _ => Ok(()),
+            Some(Expect::Identifier(_)) if !route.is_secure() => {
+                return Err(CliError::usage(
+                    "--expect names an identity, but nothing on this route proves one: it has no /secure/",
+                )
+                .hint("put /secure/sealway_xx1 before the last /service/, or leave --expect out"));
+            }
+            _ => {}
+        }
+        let Some(suite) = self.suite else {
+            return Ok(());
+        };
+        match route.speaks_otherwise(suite) {
+            Some(listener) => Err(CliError::usage(format!(
+                "--suite {suite} contradicts /secure/{listener}, which speaks {}",
+                Suite::spoken_at(&listener.into())
+            ))
+            .hint(format!(
+                "put /secure/{} there, or leave --suite out",
+                suite.listener()
+            ))),
+            None => Ok(()),
         }
     }
 }
@@ -108,7 +126,7 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Show the whole story on this machine, with real processes
     Demo(DemoArgs),
-    /// Run a node with chosen services, outlets and the secure-channel listener `api`
+    /// Run a node with chosen services, outlets and secure-channel listeners
     Node(NodeArgs),
     /// Make the service at the end of a route appear as a local port
     Inlet(InletArgs),
@@ -179,6 +197,8 @@ pub(crate) struct NodeArgs {
     #[arg(long, value_name = "IDENTIFIER|everyone")]
     pub(crate) trust: Vec<Trusted>,
     #[command(flatten)]
+    pub(crate) speaks: Speaks,
+    #[command(flatten)]
     pub(crate) own: OwnIdentity,
 }
 
@@ -204,7 +224,7 @@ pub(crate) enum Service {
 /// `sealway inlet`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "ROUTE ends at an outlet: /ip4/10.0.0.7/tcp/4100/service/forward_to_alice/secure/api/service/files"
+    after_help = "ROUTE ends at an outlet: /ip4/10.0.0.7/tcp/4100/service/forward_to_alice/secure/sealway_xx1/service/files"
 )]
 pub(crate) struct InletArgs {
     /// Where the service appears: HOST:PORT or tcp:HOST:PORT; port 0 picks a free one
@@ -214,17 +234,28 @@ pub(crate) struct InletArgs {
     #[arg(long, value_name = "ROUTE")]
     pub(crate) to: ServiceRoute,
     #[command(flatten)]
-    pub(crate) expect: ExpectArg,
+    pub(crate) far: FarEnd,
     #[command(flatten)]
     pub(crate) own: OwnIdentity,
 }
 
-/// Whom a caller means to reach.
+/// Whom a caller means to reach, and how.
 #[derive(Args, Debug)]
-pub(crate) struct ExpectArg {
+pub(crate) struct FarEnd {
     /// Whose identity must stand at the route's last secure hop (default: a pinned peer's)
     #[arg(long, value_name = "IDENTIFIER|anyone")]
     pub(crate) expect: Option<Expect>,
+    /// What the route's channels speak: hybrid, or ockam (default: what the listener's name says; /secure/api is ockam)
+    #[arg(long, value_name = "SUITE")]
+    pub(crate) suite: Option<Suite>,
+}
+
+/// What a listener speaks.
+#[derive(Args, Debug)]
+pub(crate) struct Speaks {
+    /// Speak this suite alone: hybrid, at /secure/sealway_xx1, or ockam, at /secure/api (default: both)
+    #[arg(long, value_name = "SUITE")]
+    pub(crate) suite: Option<Suite>,
 }
 
 /// `sealway relay`.
@@ -233,6 +264,8 @@ pub(crate) struct RelayArgs {
     /// Accept connections here: HOST:PORT, tcp:HOST:PORT or unix:PATH; port 0 picks a free one
     #[arg(long, value_name = "ADDR", required = true)]
     pub(crate) listen: Vec<Addr>,
+    #[command(flatten)]
+    pub(crate) speaks: Speaks,
     #[command(flatten)]
     pub(crate) own: OwnIdentity,
 }
@@ -243,13 +276,13 @@ pub(crate) struct RelayArgs {
     after_help = "A Close before any payload is a refusal: exit code 3. No answer in time: exit code 4."
 )]
 pub(crate) struct CallArgs {
-    /// The way to the service, a multiaddr: /ip4/10.0.0.7/tcp/4100/secure/api/service/echo
+    /// The way to the service, a multiaddr: /ip4/10.0.0.7/tcp/4100/secure/sealway_xx1/service/echo
     pub(crate) route: ServiceRoute,
     /// What to send, as text
     #[arg(default_value = "")]
     pub(crate) payload: String,
     #[command(flatten)]
-    pub(crate) expect: ExpectArg,
+    pub(crate) far: FarEnd,
     /// Send and print the payload as it is, not as a text with its length before it
     #[arg(long)]
     pub(crate) raw: bool,
@@ -270,7 +303,7 @@ pub(crate) struct PingArgs {
     /// The way to measure, a multiaddr
     pub(crate) route: Route,
     #[command(flatten)]
-    pub(crate) expect: ExpectArg,
+    pub(crate) far: FarEnd,
     /// How many rounds
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) count: u32,
@@ -364,6 +397,14 @@ pub(crate) enum PeerCommand {
     },
     /// List the trusted identities
     List,
+    /// Say how weak a suite may be that a peer is met in; stronger channels raise it by themselves
+    Suite {
+        /// The name it is shown by, or its identifier
+        name: String,
+        /// The weakest suite: hybrid, or ockam for a peer that speaks nothing else any more
+        #[arg(value_name = "SUITE")]
+        floor: Suite,
+    },
     /// Trust an identity no longer
     Remove {
         /// The name it is shown by, or its identifier

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use sealway_core::wire::{MultiAddr, Protocol};
+use sealway_core::channel::Suite;
+use sealway_core::wire::{Address, MultiAddr, Protocol};
 
 /// A route that begins with one connection and goes on with names:
 /// `/ip4/10.0.0.7/tcp/4100/service/forward_to_alice/secure/api/service/echo`.
@@ -46,6 +47,32 @@ impl Route {
             .protocols()
             .iter()
             .any(|part| matches!(part, Protocol::Secure(_)))
+    }
+
+    /// The first listener on it whose name says another suite than this one. Names that say nothing are for who names the suite.
+    pub(crate) fn speaks_otherwise(&self, suite: Suite) -> Option<&str> {
+        self.0.protocols().iter().find_map(|part| match part {
+            Protocol::Secure(name) => {
+                let other = |other: &Suite| *other != suite && other.listener() == &**name;
+                Suite::ALL.iter().any(other).then_some(&**name)
+            }
+            _ => None,
+        })
+    }
+
+    /// What its last channel speaks, if it has one.
+    pub(crate) fn suite(&self, asked: Option<Suite>) -> Option<Suite> {
+        let mut secure = self
+            .0
+            .protocols()
+            .iter()
+            .rev()
+            .filter_map(|part| match part {
+                Protocol::Secure(name) => Some(Address::local(&**name)),
+                _ => None,
+            });
+        let listener = secure.next()?;
+        Some(asked.unwrap_or_else(|| Suite::spoken_at(&listener)))
     }
 }
 

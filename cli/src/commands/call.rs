@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use sealway::channel::CloseReason;
+use sealway::channel::{Channel, CloseReason};
 use sealway::home::Home;
 use sealway::{Node, Path, PathOptions, Raw};
+use sealway_core::channel::Suite;
 use sealway_core::wire::{Route, bare};
 use serde_json::json;
 
@@ -36,14 +37,16 @@ pub(crate) async fn run(args: &CallArgs, global: &Global, output: Output) -> Res
 struct Reply {
     payload: Vec<u8>,
     peer: Option<String>,
+    suite: Option<Suite>,
     took: Duration,
 }
 
 async fn exchange(node: &Node, home: &Home, args: &CallArgs) -> Result<Reply> {
     let until = Instant::now() + args.timeout;
-    let expect = expected(args.expect.expect.as_ref(), args.route.route(), home)?;
+    let expect = expected(args.far.expect.as_ref(), args.route.route(), home)?;
     let options = PathOptions {
         deadline: args.timeout,
+        suite: args.far.suite,
         ..PathOptions::expect(expect.clone())
     };
     let to = args.route.route().multiaddr();
@@ -52,7 +55,10 @@ async fn exchange(node: &Node, home: &Home, args: &CallArgs) -> Result<Reply> {
             Kind::Unreachable,
             format!("no path to {to} within {:?}", args.timeout),
         )
-        .hint("check the route and that its nodes run, or give more --timeout")
+        .hint(reach::silence_hint(
+            args.route.route().suite(args.far.suite),
+            "give more --timeout",
+        ))
     };
     let path = tokio::time::timeout(args.timeout, node.path(to, &options))
         .await
@@ -67,11 +73,13 @@ async fn exchange(node: &Node, home: &Home, args: &CallArgs) -> Result<Reply> {
     let left = until.saturating_duration_since(start);
     let payload = request(node, &path, path.route().clone(), payload, left).await?;
     let peer = path.peer().map(ToString::to_string);
+    let suite = path.channel().map(Channel::suite);
     path.close();
     let payload = if args.raw { payload } else { text_of(payload) };
     Ok(Reply {
         payload,
         peer,
+        suite,
         took: start.elapsed(),
     })
 }
@@ -117,6 +125,7 @@ fn print(reply: &Reply, args: &CallArgs, output: Output) -> Result<()> {
         "payload": text,
         "hex": hex(&reply.payload),
         "identifier": reply.peer,
+        "suite": reply.suite.map(Suite::name),
         "milliseconds": reply.took.as_secs_f64() * 1_000.0,
     });
     if output.json() {

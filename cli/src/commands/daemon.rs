@@ -6,6 +6,7 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use sealway::channel::Channel;
 use sealway::control::{Answer, Call, Changed, ControlServer, Method, Status};
 use sealway::home::Home;
 use sealway::keys::{PartyLoadError, load_parties};
@@ -30,6 +31,8 @@ use crate::signals::{Asked, Signals};
 const END: Duration = Duration::from_secs(5);
 /// Events that wait for a slow reader of stdout: 1,024, some 200 KiB; beyond, they are lost to it and counted.
 const EVENTS: usize = 1_024;
+/// Channels that a status tells of one by one, the newest: 256, some 32 KiB.
+const CHANNELS: usize = 256;
 /// How long the last events may take to be written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -383,6 +386,8 @@ impl Handler {
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value.into()))
             .collect();
+        let mut channels = self.node.channels();
+        channels.sort_by_key(Channel::age);
         json!({
             "pid": std::process::id(),
             "command": self.command,
@@ -390,9 +395,31 @@ impl Handler {
             "identifier": self.node.identifier().map(|own| own.to_string()),
             "seconds": self.since.elapsed().as_secs(),
             "connections": self.node.links().len(),
+            "suites": suites(&channels),
+            "channels": channels.iter().take(CHANNELS).map(described_channel).collect::<Vec<_>>(),
             "counters": counters,
         })
     }
+}
+
+/// How many channels there are of each suite.
+fn suites(channels: &[Channel]) -> Value {
+    let count = |suite: Suite| {
+        channels
+            .iter()
+            .filter(|channel| channel.suite() == suite)
+            .count()
+    };
+    let counts = Suite::ALL.map(|suite| (suite.name().to_owned(), Value::from(count(suite))));
+    Value::Object(counts.into_iter().collect())
+}
+
+fn described_channel(channel: &Channel) -> Value {
+    json!({
+        "identifier": channel.peer().to_string(),
+        "suite": channel.suite().name(),
+        "seconds": channel.age().as_secs(),
+    })
 }
 
 fn failed(what: &str, error: &dyn std::fmt::Display) -> Answer {

@@ -29,13 +29,16 @@ impl From<InletError> for CliError {
 /// It cannot listen, or the path cannot be built.
 pub(crate) async fn run(args: &InletArgs, global: &Global, output: Output) -> Result<()> {
     let mut daemon = Daemon::start("inlet", global, &args.own, output).await?;
-    let expect = expected(args.expect.expect.as_ref(), args.to.route(), &daemon.home)?;
+    let expect = expected(args.far.expect.as_ref(), args.to.route(), &daemon.home)?;
     let node = daemon.node.clone();
     // The outlet's node asks it whether we still live; without an answer it could not know when we are gone.
     let peers = Access::trust(expect.clone());
     let exposure = Exposure::local().to_channels(peers, "echo");
     node.start_service(Service::Echo, exposure)?;
-    let options = PathOptions::expect(expect.clone());
+    let options = PathOptions {
+        suite: args.far.suite,
+        ..PathOptions::expect(expect.clone())
+    };
     let listen = args.listen.to_string();
     let opening = async {
         let inlet = node.inlet(&listen, args.to.route().multiaddr(), options);

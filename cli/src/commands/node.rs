@@ -1,10 +1,10 @@
-//! `sealway node`: chosen services, outlets and the channel listener `api`, at given listeners or behind a relay.
+//! `sealway node`: chosen services, outlets and channel listeners, at given listeners or behind a relay.
 
 use sealway::home::Home;
 use sealway::relay::{RegistrationOptions, RelayRegistration};
 use sealway::store::{Direction, Pin, PinOrigin, Resource};
 use sealway::{AddressInUse, Exposure, Node, Service};
-use sealway_core::channel::Trust;
+use sealway_core::channel::{Suite, Trust};
 
 use super::daemon::Daemon;
 use super::party::{self, Admission, admission, pinned};
@@ -34,10 +34,7 @@ pub(crate) async fn run(args: &NodeArgs, global: &Global, output: Output) -> Res
     let mut _registration = None;
     if let Some(via) = &args.via {
         let (node, home) = (daemon.node.clone(), daemon.home.clone());
-        match daemon
-            .starting(register(&node, &home, via, args.alias.clone()))
-            .await
-        {
+        match daemon.starting(register(&node, &home, via, args)).await {
             Ok(Some(registration)) => _registration = Some(registration),
             Ok(None) => return daemon.end().await,
             Err(error) => return daemon.give_up(error).await,
@@ -51,7 +48,7 @@ async fn register(
     node: &Node,
     home: &Home,
     via: &Addr,
-    alias: Option<String>,
+    args: &NodeArgs,
 ) -> Result<RelayRegistration> {
     let resource = format!("relay:{via}");
     let known = pinned(home, |pin| pin.as_str() == resource)?;
@@ -60,10 +57,16 @@ async fn register(
     } else {
         Trust::AnyOf(known)
     };
-    let alias = alias.or_else(|| node.identifier().map(|own| own.to_string()));
-    let met = node
-        .meet_relay(&via.to_string(), RegistrationOptions::new(alias, expect))
-        .await?;
+    let alias = args
+        .alias
+        .clone()
+        .or_else(|| node.identifier().map(|own| own.to_string()));
+    let suite = args.speaks.suite.unwrap_or(Suite::Hybrid);
+    let options = RegistrationOptions {
+        listener: suite.listener().to_owned(),
+        ..RegistrationOptions::new(alias, expect)
+    };
+    let met = node.meet_relay(&via.to_string(), options).await?;
     let pin = Pin {
         direction: Direction::Outbound,
         resource: Resource::Named(resource),
@@ -71,14 +74,17 @@ async fn register(
         added: home.clock().now(),
     };
     // Whoever is told that the node can be reached may rely on the pin.
-    home.peers().pin(*met.identifier(), pin).await?;
+    let relay = *met.identifier();
+    home.peers().pin(relay, pin).await?;
+    // It was met before there was a pin.
+    home.peers().raise_floor(relay, suite).await?;
     Ok(met.keep())
 }
 
 /// Opens the listener, the services and the outlets, to whom they are for.
 fn offer(daemon: &Daemon, args: &NodeArgs, admission: &Admission) -> Result<()> {
     let node = &daemon.node;
-    party::listen(node, &admission.listener)?;
+    party::listen(node, &admission.listener, &args.speaks)?;
     let exposure = |name: &str| {
         let channels = Exposure::local().to_channels(admission.service.clone(), name);
         if args.plain_service.iter().any(|plain| plain == name) {

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use sealway::channel::ListenerOptions;
+use sealway::channel::floors::Floors;
 use sealway::channel::histories::Histories;
 use sealway::home::Home;
 use sealway::keys::{Parties, PartyLoadError, load_parties};
@@ -15,6 +16,7 @@ use sealway_core::crypto::KeyType;
 use sealway_core::identity::Identifier;
 
 use super::stored::Kept;
+use crate::args::Speaks;
 use crate::args::route::Route;
 use crate::args::values::{Expect, Trusted};
 use crate::error::{CliError, Result};
@@ -40,7 +42,8 @@ async fn load_or_create(home: &Home, name: Option<&Name>) -> Result<Parties> {
     Ok(load_parties(home, name, &[]).await?)
 }
 
-/// Starts a node under an identity of the home, which believes no older history than the home knows.
+/// Starts a node under an identity of the home, which believes no older history than the home knows, and meets
+/// no peer in a weaker suite than before.
 ///
 /// # Errors
 /// The identity is not there, or cannot be used.
@@ -50,18 +53,20 @@ pub(super) async fn start_node(home: &Home, name: Option<&Name>) -> Result<Node>
     let node = Node::builder()
         .identity(parties)
         .histories(Histories::stored(Arc::new(Kept(home.clone()))))
+        .floors(Floors::stored(Arc::new(Kept(home.clone()))))
         .clock(move || clock.clock().now())
         .start();
     tokio::spawn(keep_time(home.clone()));
     Ok(node)
 }
 
-/// Opens a listener for channels of each suite, by the name that callers know it by.
+/// Opens a listener for channels of this suite, or of each, by the name that callers know it by.
 ///
 /// # Errors
 /// An address is in use.
-pub(super) fn listen(node: &Node, access: &Access) -> Result<()> {
-    for suite in Suite::ALL {
+pub(super) fn listen(node: &Node, access: &Access, speaks: &Speaks) -> Result<()> {
+    let wanted = |suite: &Suite| speaks.suite.is_none_or(|only| only == *suite);
+    for suite in Suite::ALL.into_iter().filter(wanted) {
         node.secure_channel_listener(suite.listener(), ListenerOptions::new(access.clone()))?;
     }
     Ok(())

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use sealway::control::Changed;
 use sealway::store::{Direction, Peer, PeerError, Pin, PinOrigin};
+use sealway_core::channel::Suite;
 use sealway_core::identity::{Identifier, Identity, MAX_HISTORY_LEN};
 use serde_json::{Value, json};
 
@@ -50,12 +51,25 @@ pub(crate) fn run(command: PeerCommand, global: &Global, output: Output) -> Resu
             let mut lines = String::new();
             for peer in &peers {
                 let name = peer.name.as_ref().map_or("-", |name| name.as_str());
-                let _ = writeln!(lines, "{name:<16}  {}", peer.identifier);
+                let _ = writeln!(lines, "{name:<16}  {}  {}", peer.identifier, peer.floor);
             }
             output.result(
                 lines.trim_end(),
                 &Value::Array(peers.iter().map(described).collect()),
             )
+        }
+        PeerCommand::Suite { name, floor } => {
+            let home = home::open(global)?;
+            let peer = home.peers().set_floor(&name, floor).wait()?;
+            tell_others(&home, Changed::Peers, output)?;
+            output.note(&match floor {
+                Suite::Classical => format!(
+                    "{} may be met in any suite, until it is met in a stronger one again",
+                    peer.identifier
+                ),
+                Suite::Hybrid => format!("{} is met in no weaker suite", peer.identifier),
+            });
+            output.result(&peer.identifier.to_string(), &described(&peer))
         }
         PeerCommand::Remove { name } => {
             let home = home::open(global)?;
@@ -75,6 +89,7 @@ fn described(peer: &Peer) -> Value {
         "name": peer.name.as_ref().map(|name| name.as_str()),
         "identifier": peer.identifier.to_string(),
         "added": peer.added.0,
+        "suite_floor": peer.floor.name(),
         "pins": peer.pins.iter().map(pin).collect::<Vec<_>>(),
     })
 }

@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
+use sealway::channel::Channel;
 use sealway::home::Home;
 use sealway::{Node, Path, PathOptions, Raw};
-use sealway_core::channel::Trust;
+use sealway_core::channel::{Suite, Trust};
 use sealway_core::wire::{Address, MultiAddr, Protocol};
 use serde_json::{Value, json};
 
@@ -34,6 +35,7 @@ struct Hop {
 /// What was measured at a hop.
 struct Measured {
     peer: Option<String>,
+    suite: Option<Suite>,
     round_trips: Vec<Duration>,
     lost: u32,
 }
@@ -52,7 +54,7 @@ pub(crate) async fn run(args: &PingArgs, global: &Global, output: Output) -> Res
 }
 
 async fn measure_all(node: &Node, home: &Home, args: &PingArgs, output: Output) -> Result<()> {
-    let trust = expected(args.expect.expect.as_ref(), &args.route, home)?;
+    let trust = expected(args.far.expect.as_ref(), &args.route, home)?;
     let mut told = Vec::new();
     let mut answered = false;
     for (index, hop) in hops(args.route.multiaddr()).iter().enumerate() {
@@ -70,7 +72,7 @@ async fn measure_all(node: &Node, home: &Home, args: &PingArgs, output: Output) 
         return Ok(());
     }
     Err(CliError::new(Kind::Unreachable, format!("no echo at the end of {}", args.route))
-        .hint("a bare hop answers only with --plain-service echo; end the route at /secure/api to measure a node that trusts you"))
+        .hint("a bare hop answers only with --plain-service echo; end the route at /secure/sealway_xx1 to measure a node that trusts you"))
 }
 
 /// The nodes on the route: behind its connection, behind each name on the way, behind each channel. The service at its end is no
@@ -114,6 +116,7 @@ async fn measure(node: &Node, hop: &Hop, trust: &Trust, args: &PingArgs) -> Resu
     };
     let options = PathOptions {
         deadline: args.timeout,
+        suite: args.far.suite,
         ..PathOptions::expect(expect.clone())
     };
     let path = node
@@ -127,6 +130,7 @@ async fn measure(node: &Node, hop: &Hop, trust: &Trust, args: &PingArgs) -> Resu
     };
     let mut measured = Measured {
         peer: path.peer().map(ToString::to_string),
+        suite: path.channel().map(Channel::suite),
         round_trips: Vec::new(),
         lost: 0,
     };
@@ -200,6 +204,7 @@ fn json(number: usize, hop: &Hop, measured: &Measured) -> Value {
         "hop": number,
         "part": hop.part,
         "identifier": measured.peer,
+        "suite": measured.suite.map(Suite::name),
         "milliseconds": measured.round_trips.iter().map(|took| milliseconds(*took)).collect::<Vec<_>>(),
         "lost": measured.lost,
     })

@@ -2,11 +2,12 @@
 
 use std::io;
 
+use sealway::channel::floors::FloorError;
 use sealway::channel::{CloseReason, OpenError};
 use sealway::relay::RegisterError;
 use sealway::transport::TransportError;
 use sealway::{PathError, RequestError};
-use sealway_core::channel::Trust;
+use sealway_core::channel::{Suite, Trust};
 
 use crate::error::{CliError, Kind};
 
@@ -47,6 +48,7 @@ impl From<PathError> for CliError {
             PathError::Channel {
                 error: OpenError::Unexpected { met },
                 listener,
+                ..
             } => CliError::new(
                 Kind::Refused,
                 format!("met {met} at /secure/{listener}, who is neither pinned here nor expected"),
@@ -57,13 +59,18 @@ impl From<PathError> for CliError {
             PathError::Channel {
                 error: OpenError::Send(_),
                 listener,
+                ..
             } => hung_up(&format!("no channel with /secure/{listener}")),
             PathError::Channel {
                 error: error @ OpenError::Deadline { .. },
                 listener,
-            } => CliError::new(Kind::Unreachable, format!("/secure/{listener}: {error}")).hint(
-                "check that its node runs and the relay knows its name; see how far it is: sealway ping",
-            ),
+                suite,
+            } => CliError::new(Kind::Unreachable, format!("/secure/{listener}: {error}"))
+                .hint(silence_hint(Some(suite), "see how far it is: sealway ping")),
+            PathError::Channel {
+                error: OpenError::Floor(error),
+                ..
+            } => below_floor(&error),
             error if error.is_refusal() => refused(&error),
             error if error.is_unreachable() => CliError::new(Kind::Unreachable, &error)
                 .hint("check the route and that its nodes run; see how far it leads: sealway ping"),
@@ -78,6 +85,7 @@ pub(super) fn unreached(error: PathError, expected: &Trust) -> CliError {
     let PathError::Channel {
         error: OpenError::Unexpected { met },
         listener,
+        ..
     } = &error
     else {
         return error.into();
@@ -99,6 +107,32 @@ pub(super) fn unreached(error: PathError, expected: &Trust) -> CliError {
         "the relay or the network may have led you to somebody else; go on only if the owner of {met} has told you this \
          identifier by another way"
     ))
+}
+
+/// What to try when nobody answers at a listener: it may speak another suite, which only its operator, or ours, can decide.
+pub(super) fn silence_hint(suite: Option<Suite>, else_try: &str) -> String {
+    let other = match suite {
+        Some(Suite::Hybrid) => {
+            "; if it is an Ockam node, which speaks no hybrid, say so: /secure/api"
+        }
+        Some(Suite::Classical) => "; if it speaks hybrid alone, say so: /secure/sealway_xx1",
+        None => "",
+    };
+    format!(
+        "check that its node runs and that a relay on the way knows its name, or {else_try}{other}"
+    )
+}
+
+/// A peer that may not be met in this suite.
+fn below_floor(error: &FloorError) -> CliError {
+    let hint = match error {
+        FloorError::Below { peer, suite, floor } => format!(
+            "go by /secure/{}; if it can speak {suite} alone from now on: sealway peer suite {peer} {suite}",
+            floor.listener()
+        ),
+        _ => "repair the home, then try again".to_owned(),
+    };
+    CliError::new(Kind::Refused, error).hint(hint)
 }
 
 /// Whoever accepted the connection does not speak the protocol, or has just ended.
@@ -126,6 +160,14 @@ impl From<RegisterError> for CliError {
             )
             .hint(
                 "if that is right, forget the former one: sealway peer list, sealway peer remove",
+            ),
+            RegisterError::Channel(OpenError::Floor(error)) => below_floor(&error),
+            RegisterError::Channel(error @ OpenError::Deadline { .. }) => CliError::new(
+                Kind::Unreachable,
+                format!("no channel with the relay: {error}"),
+            )
+            .hint(
+                "check that a relay runs at that address: sealway relay --listen ADDR; if it is an Ockam relay, say so: --suite ockam",
             ),
             RegisterError::Channel(OpenError::Send(_)) | RegisterError::Send(_) => {
                 hung_up("no channel with the relay")

@@ -20,7 +20,7 @@ pub(crate) async fn run(args: &RelayArgs, global: &Global, output: Output) -> Re
     let node = daemon.node.clone();
     // A relay accepts any proven identity, within quotas.
     let everybody = Access::by(|_, _| true);
-    party::listen(&node, &everybody)?;
+    party::listen(&node, &everybody, &args.speaks)?;
     node.start_service(
         Service::Echo,
         Exposure::local().to_channels(everybody, "echo"),

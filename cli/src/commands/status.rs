@@ -69,6 +69,19 @@ fn lines(process: &Value) -> String {
         number("seconds"),
         number("connections")
     );
+    for (suite, count) in process["suites"].as_object().into_iter().flatten() {
+        let _ = writeln!(out, "  {:<22} {count}", format!("channels, {suite}"));
+    }
+    for channel in process["channels"].as_array().into_iter().flatten() {
+        let part = |name: &str| channel[name].as_str().unwrap_or("-");
+        let _ = writeln!(
+            out,
+            "  {}  {}  up {} s",
+            part("identifier"),
+            part("suite"),
+            channel["seconds"].as_u64().unwrap_or_default()
+        );
+    }
     for (name, value) in process["counters"].as_object().into_iter().flatten() {
         let _ = writeln!(out, "  {name:<22} {value}");
     }

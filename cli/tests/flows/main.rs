@@ -7,6 +7,7 @@ mod nodes;
 mod portals;
 mod services;
 mod signals;
+mod suites;
 #[path = "../support/mod.rs"]
 mod support;
 mod transcripts;

@@ -11,6 +11,7 @@ mod clock;
 mod control_sockets;
 mod exposures;
 mod fault;
+mod floors;
 mod histories;
 mod identities;
 mod name;

@@ -4,9 +4,11 @@ use std::fmt;
 
 use rusqlite::{Connection, OptionalExtension as _};
 use sealway_core::UnixSeconds;
+use sealway_core::channel::Suite;
 use sealway_core::identity::{Identifier, Identity};
 
 use super::fault::StoreFault;
+use super::floors;
 use super::histories::{self, HistoryError};
 use super::name::Name;
 use super::writer::{After, Pending};
@@ -92,6 +94,8 @@ pub struct Peer {
     pub name: Option<Name>,
     /// Since when it is here.
     pub added: UnixSeconds,
+    /// The weakest suite in which it may be met: raised by each stronger channel, lowered by [`Peers::set_floor`] alone.
+    pub floor: Suite,
     /// What it may reach and what we may reach at it, inbound first.
     pub pins: Vec<Pin>,
 }
@@ -151,7 +155,7 @@ impl PeerError {
 /// The peers of a home. See [`Store::peers`].
 #[derive(Clone, Copy, Debug)]
 pub struct Peers<'a> {
-    store: &'a Store,
+    pub(super) store: &'a Store,
 }
 
 type Answer<T> = Pending<T, PeerError>;
@@ -251,7 +255,7 @@ impl<'a> Peers<'a> {
     pub fn list(&self) -> Result<Vec<Peer>, StoreFault> {
         let connection = self.store.read();
         let mut statement = connection.prepare_cached(
-            "SELECT identifier, name, added FROM peers ORDER BY name IS NULL, name, identifier",
+            "SELECT identifier, name, added, suite_floor FROM peers ORDER BY name IS NULL, name, identifier",
         )?;
         let rows = statement.query_map([], read_peer)?;
         rows.map(|row| with_pins(&connection, row?)).collect()
@@ -413,12 +417,12 @@ fn insert_pin(transaction: &Connection, peer: &Identifier, pin: &Pin) -> Result<
     Ok(())
 }
 
-fn find(connection: &Connection, text: &str) -> Result<Peer, PeerError> {
+pub(super) fn find(connection: &Connection, text: &str) -> Result<Peer, PeerError> {
     // No name looks like an identifier and means another peer: the identifier comes first.
     let identifier = text.parse::<Identifier>().ok();
     let row = connection
         .prepare_cached(
-            "SELECT identifier, name, added FROM peers WHERE identifier = ?1 OR name = ?2
+            "SELECT identifier, name, added, suite_floor FROM peers WHERE identifier = ?1 OR name = ?2
              ORDER BY identifier = ?1 DESC LIMIT 1",
         )?
         .query_row(
@@ -434,14 +438,14 @@ fn find(connection: &Connection, text: &str) -> Result<Peer, PeerError> {
     }
 }
 
-type RawPeer = ([u8; 32], Option<String>, i64);
+type RawPeer = ([u8; 32], Option<String>, i64, u16);
 
 fn read_peer(row: &rusqlite::Row<'_>) -> rusqlite::Result<RawPeer> {
-    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
 }
 
 fn with_pins(connection: &Connection, raw: RawPeer) -> Result<Peer, StoreFault> {
-    let (identifier, name, added) = raw;
+    let (identifier, name, added, floor) = raw;
     let name = name
         .map(|name| name.parse())
         .transpose()
@@ -455,6 +459,7 @@ fn with_pins(connection: &Connection, raw: RawPeer) -> Result<Peer, StoreFault> 
         identifier: Identifier::from_bytes(identifier),
         name,
         added: seconds(added),
+        floor: floors::from_column(floor)?,
         pins: rows.map(|row| row?.check()).collect::<Result<_, _>>()?,
     })
 }

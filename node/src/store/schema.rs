@@ -7,7 +7,7 @@ pub(crate) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"SLWY");
 
 /// The migrations; number `n` (from 1) leads from version `n - 1` to version `n`. Never edit one that
 /// was released: add the next.
-const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2];
+const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3];
 
 /// The version that this program reads and writes.
 #[expect(
@@ -115,6 +115,12 @@ CREATE TABLE redemptions (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// Suite floors.
+const VERSION_3: &str = "
+-- The weakest suite in which the peer may be met, by its number on the wire.
+ALTER TABLE peers ADD COLUMN suite_floor INTEGER NOT NULL DEFAULT 0;
+";
+
 /// What a state file turned out to be, before anything was changed in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
@@ -194,6 +200,8 @@ mod tests {
         assert_eq!(inspect(&connection).unwrap(), Found::Version(LATEST));
         let added = connection.query_row("SELECT added FROM peers", [], |row| row.get(0));
         assert_eq!(added, Ok(7));
+        let floor = connection.query_row("SELECT suite_floor FROM peers", [], |row| row.get(0));
+        assert_eq!(floor, Ok(0));
         let ticket = "SELECT count(*) FROM tickets";
         assert_eq!(connection.query_row(ticket, [], |row| row.get(0)), Ok(0));
     }
