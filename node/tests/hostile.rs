@@ -508,13 +508,14 @@ async fn a_flood_of_handshakes_takes_a_bounded_place_and_leaves_room_for_others(
             &mut raw::rng(),
         );
         raw.send(&one("api"), &own, &message1).await;
+        // Answers that cannot be sent are dropped: one that reads nothing is another test's.
+        raw.discard();
         if n == 999 {
-            let met = async {
-                while victim.count(Count::MessagesSent) < 1_000 {
-                    raw.receive().await;
-                }
-            };
-            met.await;
+            // The clock stands still, as it would not if this waited for the socket.
+            while victim.count(Count::MessagesSent) < 1_000 {
+                raw.discard();
+                tokio::task::yield_now().await;
+            }
             let half_open = victim.node.addresses() - idle;
             // The connection has an address too.
             assert!(half_open <= 64 + 1, "{half_open} from one way");

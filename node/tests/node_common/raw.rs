@@ -79,6 +79,12 @@ impl Raw {
         raw
     }
 
+    /// Reads what has come by now and drops it, so that nothing of the node's waits for this end.
+    pub(crate) fn discard(&self) {
+        let mut sink = [0; 16 << 10];
+        while self.socket.try_read(&mut sink).is_ok_and(|read| read > 0) {}
+    }
+
     fn over(socket: TcpStream) -> Self {
         socket.set_nodelay(true).expect("a socket");
         Self {
