@@ -59,6 +59,8 @@ counters! {
     RelayRefused "relay_refused" "Registrations that a relay refused.",
     RelayRegistered "relay_registered" "Registrations that a relay accepted.",
     SessionsBroken "sessions_broken" "Portal sessions, with their channels, that a breach of the protocol ended.",
+    TicketsRedeemed "tickets_redeemed" "Tickets that were redeemed here by somebody new.",
+    RedemptionsRefused "redemptions_refused" "Redemptions that were refused: spent, expired or unknown tickets.",
     StreamsOpened "streams_opened" "Portal connections that were established.",
     StreamsFinished "streams_finished" "Portal connections that ended in order.",
     StreamsReset "streams_reset" "Portal connections that were reset.",

@@ -37,6 +37,13 @@ pub enum Event {
         /// The channel's suite.
         suite: Suite,
     },
+    /// A peer has redeemed a ticket and is pinned for what it offers.
+    Redeemed {
+        /// The authenticated peer.
+        identifier: Identifier,
+        /// The resource.
+        resource: String,
+    },
     /// A path is gone and is being rebuilt.
     Lost {
         /// What was lost, for people.

@@ -48,6 +48,8 @@
 //! - **Portals.** [`Node::outlet`] offers a TCP service, [`Node::inlet`] makes it a local port elsewhere. See [`portal`].
 //! - **Relays.** [`Node::register_at_relay`] makes a node reachable that listens nowhere; [`Node::relay_service`] serves such
 //!   nodes. See [`relay`].
+//! - **Tickets.** [`Node::expose`] offers a TCP service to whoever redeems a ticket for it, [`Node::connect_ticket`] redeems one.
+//!   See [`ticket`].
 //! - **Identities that last.** A [`Home`](home::Home) keeps identities, known peers and relay names on disk;
 //!   [`keys::load_parties`] takes one from there for [`NodeBuilder::identity`].
 //!
@@ -77,6 +79,7 @@ mod mailbox;
 mod message;
 mod node;
 mod path;
+pub mod pins;
 pub mod portal;
 pub mod prelude;
 pub mod relay;
@@ -86,6 +89,7 @@ mod services;
 mod shares;
 pub mod store;
 mod telling;
+pub mod ticket;
 pub mod transport;
 #[cfg(sealway_weaken)]
 mod weakened;

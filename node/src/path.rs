@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealway_core::channel::{Suite, Trust};
-use sealway_core::identity::Identifier;
+use sealway_core::identity::{ChangeHash, Identifier};
 use sealway_core::wire::{Address, MultiAddr, Protocol, Route};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::channel::{Channel, ChannelOptions, CloseReason, OpenError};
@@ -181,6 +182,8 @@ pub struct PathOptions {
     pub ordered: bool,
     /// What comes back through the last channel reaches nothing but channel listeners.
     pub confined: bool,
+    /// The change that the last peer's history must hold: see [`ChannelOptions::minimum_change`].
+    pub minimum_change: Option<ChangeHash>,
     /// Each handshake must be finished within this time.
     pub deadline: Duration,
     /// What portals speak through the path.
@@ -194,6 +197,7 @@ impl PathOptions {
         let ChannelOptions {
             expect,
             suite,
+            minimum_change,
             deadline,
             confined,
             ordered,
@@ -201,6 +205,7 @@ impl PathOptions {
         Self {
             expect,
             suite,
+            minimum_change,
             ordered,
             confined,
             deadline,
@@ -316,12 +321,28 @@ impl Node {
         Ok(building)
     }
 
-    /// A path that somebody depends on: its peer is asked for signs of life from the start, and may refuse.
+    /// A path that somebody depends on: its peer is asked for signs of life from the start, and may refuse. Of several ways
+    /// the one that stands first.
     pub(crate) async fn live_path(
         &self,
-        to: &MultiAddr,
+        ways: &[MultiAddr],
         options: &PathOptions,
     ) -> Result<Path, PathError> {
+        let attempt = |node: Self, way, options| async move { node.live(&way, &options).await };
+        first_of(self, ways, options, attempt).await
+    }
+
+    /// As [`Node::path`], by whichever way stands first.
+    pub(crate) async fn path_by(
+        &self,
+        ways: &[MultiAddr],
+        options: &PathOptions,
+    ) -> Result<Path, PathError> {
+        let attempt = |node: Self, way, options| async move { node.build(&way, &options).await };
+        first_of(self, ways, options, attempt).await
+    }
+
+    async fn live(&self, to: &MultiAddr, options: &PathOptions) -> Result<Building, PathError> {
         let mut building = self.build(to, options).await?;
         let path = &mut building.path;
         if let Some(channel) = path.channel().filter(|_| options.ordered).cloned() {
@@ -338,7 +359,7 @@ impl Node {
                 return Err(PathError::NotNative(*channel.peer()));
             }
         }
-        Ok(building.finish())
+        Ok(building)
     }
 
     async fn walk(
@@ -367,6 +388,7 @@ impl Node {
                             Trust::Everyone
                         },
                         suite: options.suite,
+                        minimum_change: options.minimum_change.filter(|_| is_last),
                         deadline: options.deadline,
                         confined: is_last && options.confined,
                         ordered: is_last && options.ordered,
@@ -390,6 +412,47 @@ impl Node {
     }
 }
 
+/// The first of several ways that comes to stand; what the others have opened is closed again.
+async fn first_of<F>(
+    node: &Node,
+    ways: &[MultiAddr],
+    options: &PathOptions,
+    attempt: impl Fn(Node, MultiAddr, PathOptions) -> F + Copy + Send + 'static,
+) -> Result<Path, PathError>
+where
+    F: Future<Output = Result<Building, PathError>> + Send + 'static,
+{
+    if let [way] = ways {
+        let building = attempt(node.clone(), way.clone(), options.clone()).await?;
+        return Ok(building.finish());
+    }
+    let mut attempts = JoinSet::new();
+    for (way, turn) in ways.iter().cloned().zip(0..) {
+        let (node, options) = (node.clone(), options.clone());
+        attempts.spawn(async move {
+            tokio::time::sleep(TURN * turn).await;
+            attempt(node, way, options).await
+        });
+    }
+    let mut told: Option<PathError> = None;
+    while let Some(ended) = attempts.join_next().await {
+        match ended {
+            Ok(Ok(building)) => return Ok(building.finish()),
+            // A refusal says more than that nobody is somewhere else.
+            Ok(Err(error)) => match &told {
+                Some(told) if told.is_refusal() || !error.is_refusal() => {}
+                _ => told = Some(error),
+            },
+            Err(panicked) => tracing::error!(%panicked, "an attempt to build a path"),
+        }
+    }
+    let none = PathError::Unusable {
+        part: "nothing".to_owned(),
+        why: "there is no way",
+    };
+    Err(told.unwrap_or(none))
+}
+
 /// After this time a path gets new keys: an implicit rekey never heals a stolen key (protocols.md section 5).
 const MAX_AGE: Duration = Duration::from_secs(3_600);
 /// If that fails, it is tried again after this time: the old path goes on meanwhile.
@@ -398,6 +461,9 @@ const RENEW_AGAIN: Duration = Duration::from_secs(30);
 const BACK_OFF_MIN: Duration = Duration::from_millis(100);
 /// The longest wait.
 const BACK_OFF_MAX: Duration = Duration::from_secs(5);
+
+/// Of several ways the next is tried after this time, while the one before goes on (after RFC 8305, section 5).
+const TURN: Duration = Duration::from_millis(250);
 
 /// Waits between attempts: doubling, with half of each at random so that many do not come at once. What came to stand and fell
 /// again before the longest wait was over counts as one more failure.
@@ -439,7 +505,7 @@ impl KeptPath {
     /// Keeps up a path of which one instance stands already. `what` names it in events.
     pub(crate) fn start(
         node: &Node,
-        to: MultiAddr,
+        to: Arc<[MultiAddr]>,
         options: PathOptions,
         first: Path,
         what: String,
@@ -516,7 +582,7 @@ impl Drop for KeptPath {
 
 async fn keep(
     node: Node,
-    to: MultiAddr,
+    to: Arc<[MultiAddr]>,
     options: PathOptions,
     publish: watch::Sender<Option<Arc<Path>>>,
     what: String,
@@ -567,7 +633,7 @@ async fn keep(
 }
 
 /// The path that replaces one whose keys have become old, built beside it.
-async fn renewed(node: &Node, to: &MultiAddr, options: &PathOptions, what: &str) -> Path {
+async fn renewed(node: &Node, to: &[MultiAddr], options: &PathOptions, what: &str) -> Path {
     tokio::time::sleep(MAX_AGE).await;
     let mut refusals = Refusals::default();
     loop {
@@ -583,7 +649,7 @@ async fn renewed(node: &Node, to: &MultiAddr, options: &PathOptions, what: &str)
 /// time.
 async fn rebuild(
     node: &Node,
-    to: &MultiAddr,
+    to: &[MultiAddr],
     options: &PathOptions,
     what: &str,
     (back_off, refusals): (&mut BackOff, &mut Refusals),

@@ -80,6 +80,25 @@ async fn portal_prints_what_the_service_said() {
 }
 
 #[tokio::test]
+async fn expose_prints_that_one_redeemed_the_ticket() {
+    assert_eq!(
+        lines("expose").await,
+        [
+            "a ticket for database",
+            "1 redeemed it; the first is in: true"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn connect_prints_the_service_by_the_ticket_and_then_without_it() {
+    assert_eq!(
+        lines("connect").await,
+        ["good morning, ticket", "good morning, greeter"]
+    );
+}
+
+#[tokio::test]
 async fn own_transport_carries_a_secure_channel() {
     assert_eq!(lines("own_transport").await, ["SENT BY MY OWN POST"]);
 }

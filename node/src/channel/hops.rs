@@ -157,6 +157,9 @@ fn open(
             return_route,
             payload,
         }) => {
+            if !channel.admits(node, &onward) {
+                return Step::Done;
+            }
             channel.got_payload.store(true, Ordering::Relaxed);
             learn_route(channel, nonce, &message);
             inner_message(channel, nonce, message, onward, return_route, payload)

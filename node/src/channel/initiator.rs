@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sealway_core::channel::{AwaitMessage2, HandshakeError, Initiator, LocalParty, Suite, Trust};
-use sealway_core::identity::{Identifier, Identity};
+use sealway_core::identity::{ChangeHash, Identifier, Identity};
 use sealway_core::wire::{Address, Frame, Route};
 use tokio::sync::oneshot;
 
@@ -25,6 +25,8 @@ pub struct ChannelOptions {
     pub expect: Trust,
     /// The suite to speak; `None` is what a listener of that name speaks ([`Suite::spoken_at`]). No other is ever tried.
     pub suite: Option<Suite>,
+    /// The change that the peer's history must hold, as a ticket says: the thief of an older key has a history without it.
+    pub minimum_change: Option<ChangeHash>,
     /// The whole handshake must be finished within this time.
     pub deadline: Duration,
     /// What comes through the channel reaches nothing here but channel listeners: for registrations at relays.
@@ -40,6 +42,7 @@ impl ChannelOptions {
         Self {
             expect,
             suite: None,
+            minimum_change: None,
             deadline: HANDSHAKE_DEADLINE,
             confined: false,
             ordered: false,
@@ -63,6 +66,12 @@ pub enum OpenError {
     /// Somebody answered whom we did not expect.
     #[error("met {met}, whom the route was not expected to reach")]
     Unexpected {
+        /// Who proved itself there.
+        met: Identifier,
+    },
+    /// Whom we expected, with a history from before the change that it must hold.
+    #[error("the history of {met} is older than it must be: it lacks a change that is known")]
+    Outdated {
         /// Who proved itself there.
         met: Identifier,
     },
@@ -94,7 +103,7 @@ impl OpenError {
     pub const fn is_refusal(&self) -> bool {
         matches!(
             self,
-            Self::Unexpected { .. } | Self::History(_) | Self::Floor(_)
+            Self::Unexpected { .. } | Self::Outdated { .. } | Self::History(_) | Self::Floor(_)
         )
     }
 }
@@ -104,6 +113,7 @@ pub(super) struct Awaiting2 {
     state: AwaitMessage2,
     suite: Suite,
     expect: Trust,
+    minimum_change: Option<ChangeHash>,
     done: oneshot::Sender<Result<(Channel, Vec<u8>), OpenError>>,
     last: Arc<Mutex<Option<HandshakeError>>>,
     confined: bool,
@@ -122,6 +132,7 @@ impl Awaiting2 {
             state,
             suite,
             expect,
+            minimum_change,
             done,
             last,
             confined,
@@ -129,7 +140,8 @@ impl Awaiting2 {
         } = self;
         let failed = match state.read_message2(message.payload.as_slice(), node.now(), &expect) {
             Ok(verified) => {
-                if let Err(error) = known(node, verified.peer(), suite) {
+                let known = known(node, verified.peer(), suite, minimum_change);
+                if let Err(error) = known {
                     node.router.counters.one(Count::HandshakesRefused);
                     let _ = done.send(Err(error));
                     return Decrypting::Closed;
@@ -173,6 +185,7 @@ impl Awaiting2 {
             state: failed.state,
             suite,
             expect,
+            minimum_change,
             done,
             last,
             confined,
@@ -182,7 +195,17 @@ impl Awaiting2 {
 }
 
 /// Holds a peer that has proved itself against what is known of it.
-fn known(node: &Shared, peer: &Identity, suite: Suite) -> Result<(), OpenError> {
+fn known(
+    node: &Shared,
+    peer: &Identity,
+    suite: Suite,
+    minimum: Option<ChangeHash>,
+) -> Result<(), OpenError> {
+    let holds = |minimum| peer.changes().any(|change| change.hash() == minimum);
+    if minimum.is_some_and(|minimum| !holds(minimum)) {
+        let met = peer.identifier();
+        return Err(OpenError::Outdated { met });
+    }
     node.floors.accept(&peer.identifier(), suite)?;
     Ok(node.histories.accept(peer, node.now())?)
 }
@@ -220,6 +243,7 @@ impl Node {
             state,
             suite,
             expect: options.expect,
+            minimum_change: options.minimum_change,
             done,
             last: Arc::clone(&last),
             confined: options.confined,

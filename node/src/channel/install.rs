@@ -1,7 +1,7 @@
 //! From a finished handshake to a channel in the router.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use sealway_core::channel::{Established, Opener};
 use sealway_core::wire::{Address, Route};
@@ -77,6 +77,8 @@ pub(super) fn install(node: &Arc<Shared>, parts: Parts<'_>) -> (Opener, Arc<Chan
         // A responder has read message 3.
         confirmed: AtomicBool::new(learns),
         got_payload: AtomicBool::new(false),
+        guest: OnceLock::new(),
+        asked: AtomicBool::new(false),
         liveness: Mutex::default(),
         streams: AtomicUsize::new(0),
         retired: AtomicBool::new(false),

@@ -35,15 +35,19 @@ pub struct ListenerOptions {
     pub access: Access,
     /// The suite to speak; `None` is what callers expect of that name ([`Suite::spoken_at`]). Handshakes of another are refused.
     pub suite: Option<Suite>,
+    /// Whether a peer that may reach nothing is kept for ten seconds, in which it may redeem a ticket and nothing else: see
+    /// [`Node::expose`].
+    pub guests: bool,
 }
 
 impl ListenerOptions {
-    /// For whom `access` admits, in the suite that the listener's name says.
+    /// For whom `access` admits, in the suite that the listener's name says, and no guests.
     #[must_use]
     pub const fn new(access: Access) -> Self {
         Self {
             access,
             suite: None,
+            guests: false,
         }
     }
 }
@@ -74,6 +78,7 @@ struct ListenerHop {
     address: Address,
     suite: Suite,
     access: Access,
+    guests: bool,
     node: Weak<Shared>,
     half_open: Arc<Mutex<HashMap<Address, HalfOpen>>>,
 }
@@ -83,6 +88,7 @@ pub(super) struct Awaiting3 {
     state: AwaitMessage3,
     return_route: Route,
     access: Access,
+    guests: bool,
     resource: String,
     half_open: Arc<Mutex<HashMap<Address, HalfOpen>>>,
 }
@@ -103,6 +109,7 @@ impl Node {
             address: address.clone(),
             suite: options.suite.unwrap_or_else(|| Suite::spoken_at(&address)),
             access: options.access,
+            guests: options.guests,
             node: Arc::downgrade(self.shared()),
             half_open: Arc::clone(&half_open),
         };
@@ -154,6 +161,7 @@ impl Hop for ListenerHop {
             state,
             return_route: message.return_route.clone(),
             access: self.access.clone(),
+            guests: self.guests,
             resource: String::from_utf8_lossy(self.address.value()).into_owned(),
             half_open: Arc::clone(&self.half_open),
         };
@@ -262,6 +270,7 @@ impl Awaiting3 {
             state,
             return_route,
             access,
+            guests,
             resource,
             half_open,
         } = self;
@@ -276,6 +285,7 @@ impl Awaiting3 {
                         state: failed.state,
                         return_route,
                         access,
+                        guests,
                         resource,
                         half_open,
                     };
@@ -309,7 +319,8 @@ impl Awaiting3 {
             refuse(node, &channel, error.to_string());
             return Decrypting::Closed;
         }
-        if !access.admits(&peer, &resource) {
+        let is_guest = !access.admits(&peer, &resource);
+        if is_guest && !guests {
             refuse(node, &channel, format!("{peer} may reach nothing here"));
             return Decrypting::Closed;
         }
@@ -318,17 +329,22 @@ impl Awaiting3 {
             channel.close(node, CloseReason::Crowded, false);
             return Decrypting::Closed;
         }
+        if is_guest {
+            channel.receive_guest(node, access, resource);
+        }
         channel.publish(node);
-        node.emit(Event::Peer {
-            identifier: peer,
-            suite: channel.origin.suite,
-        });
+        if !is_guest {
+            node.emit(Event::Peer {
+                identifier: peer,
+                suite: channel.origin.suite,
+            });
+        }
         Decrypting::Open(Box::new(opener), channel)
     }
 }
 
 /// Ends a channel whose peer may reach nothing by it; the Close tells it that the refusal is ours.
-fn refuse(node: &Arc<Shared>, channel: &Arc<ChannelShared>, why: String) {
+pub(super) fn refuse(node: &Arc<Shared>, channel: &ChannelShared, why: String) {
     node.router.counters.one(Count::PeersRefused);
     node.tell(Count::PeersRefused, Line::Refused(why));
     channel.close(node, CloseReason::Local, true);

@@ -5,6 +5,7 @@
 //! the connection that caused it.
 
 pub mod floors;
+mod guests;
 pub mod histories;
 mod hops;
 mod initiator;
@@ -14,7 +15,7 @@ pub(crate) mod watch;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use sealway_core::channel::{InOrder, RECORD_OVERHEAD, Sealer, Suite, message as plaintext};
@@ -98,6 +99,10 @@ pub(crate) struct ChannelShared {
     /// Whether anything authentic has come from the peer since the handshake, or was its end.
     confirmed: AtomicBool,
     got_payload: AtomicBool,
+    /// Set as long as the peer may do nothing but redeem a ticket.
+    guest: OnceLock<guests::Guest>,
+    /// Whether the peer has asked for a redemption: once a channel.
+    pub(crate) asked: AtomicBool,
     pub(crate) liveness: Mutex<watch::Liveness>,
     streams: AtomicUsize,
     /// Another channel has taken its place: it ends with its last stream.

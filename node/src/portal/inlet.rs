@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sealway_core::wire::MultiAddr;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::{Ended, native, reference};
 use crate::channel::Channel;
@@ -75,6 +75,27 @@ impl Inlet {
     }
 }
 
+/// A port that is taken, and that nobody accepts connections at yet.
+pub(crate) struct Bound {
+    listener: TcpListener,
+    address: String,
+}
+
+impl Bound {
+    pub(crate) async fn at(listen: &str) -> Result<Self, TransportError> {
+        let (listener, bound) = tcp::bind(listen.strip_prefix("tcp:").unwrap_or(listen)).await?;
+        Ok(Self {
+            listener,
+            address: bound.to_string(),
+        })
+    }
+
+    /// Where it is.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+}
+
 impl Node {
     /// Opens a local port at `listen` (`HOST:PORT`): each connection to it becomes one from the outlet at `to` to its
     /// service. The path is built before this returns, and rebuilt whenever it breaks.
@@ -90,17 +111,29 @@ impl Node {
         to: &MultiAddr,
         options: PathOptions,
     ) -> Result<Inlet, InletError> {
+        let bound = Bound::at(listen).await?;
+        Ok(self
+            .inlet_by(bound, std::slice::from_ref(to), options)
+            .await?)
+    }
+
+    /// As [`Node::inlet`], by whichever way stands first, at a port that is taken already.
+    pub(crate) async fn inlet_by(
+        &self,
+        Bound { listener, address }: Bound,
+        ways: &[MultiAddr],
+        options: PathOptions,
+    ) -> Result<Inlet, PathError> {
         let options = PathOptions {
             ordered: true,
             ..options
         };
-        let (listener, bound) = tcp::bind(listen.strip_prefix("tcp:").unwrap_or(listen)).await?;
-        let first = self.live_path(to, &options).await?;
+        let first = self.live_path(ways, &options).await?;
         let suite = first.channel().map(Channel::suite);
-        let what = format!("path of the inlet at {bound}");
+        let what = format!("path of the inlet at {address}");
         let inner = Arc::new(Inner {
-            listening: Listening::new("tcp", bound.to_string()),
-            path: KeptPath::start(self, to.clone(), options, first, what),
+            listening: Listening::new("tcp", address.clone()),
+            path: KeptPath::start(self, ways.into(), options, first, what),
             streams: AtomicUsize::new(0),
         });
         let inlet = Inlet {
@@ -119,10 +152,7 @@ impl Node {
                 }
             }
         });
-        self.shared().emit(Event::Ready {
-            address: bound.to_string(),
-            suite,
-        });
+        self.shared().emit(Event::Ready { address, suite });
         Ok(inlet)
     }
 }

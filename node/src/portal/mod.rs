@@ -19,6 +19,7 @@ use crate::counters::Count;
 use crate::node::Shared;
 use crate::telling::Line;
 
+pub(crate) use inlet::Bound;
 pub use inlet::{Inlet, InletError};
 pub(crate) use outlet::Outlet;
 

@@ -32,8 +32,8 @@ const CONFIRM_DEADLINE: Duration = Duration::from_secs(10);
 /// How to register.
 #[derive(Clone, Debug)]
 pub struct RegistrationOptions {
-    /// The alias to be reached under; without it the relay makes a name up.
-    pub alias: Option<String>,
+    /// The name to be reached under.
+    pub name: Request,
     /// Whom to accept as the relay.
     pub expect: Trust,
     /// The address of the relay's channel listener.
@@ -43,11 +43,18 @@ pub struct RegistrationOptions {
 }
 
 impl RegistrationOptions {
-    /// As `alias`, at whatever relay `expect` admits, by its listener `sealway_xx1`. Relays of the reference have `api`.
+    /// As `alias`, or under a name that the relay makes up, at whatever relay `expect` admits, by its listener `sealway_xx1`.
+    /// Relays of the reference have `api`.
     #[must_use]
     pub fn new(alias: Option<String>, expect: Trust) -> Self {
+        Self::named(alias.map_or(Request::Ephemeral, Request::Alias), expect)
+    }
+
+    /// Under `name`, at whatever relay `expect` admits, by its listener `sealway_xx1`.
+    #[must_use]
+    pub fn named(name: Request, expect: Trust) -> Self {
         Self {
-            alias,
+            name,
             expect,
             listener: Suite::Hybrid.listener().to_owned(),
             suite: None,
@@ -317,10 +324,7 @@ async fn register_over(
         ..ChannelOptions::expect(options.expect.clone())
     };
     let channel = node.secure_channel(to, channel_options).await?;
-    let request = options
-        .alias
-        .clone()
-        .map_or(Request::Ephemeral, Request::Alias);
+    let request = &options.name;
     let (hop, mut confirmations) = Registered::begin(node.shared(), channel.address());
     let payload = request.encode();
     let ask = |service: &str| {
@@ -342,12 +346,12 @@ async fn register_over(
             Ok(None) => return Err(RegisterError::Unconfirmed),
             Err(_) => {
                 // Not one of ours, it seems: the reference's service, by the kind of name.
-                let service = if options.alias.is_some() {
-                    STATIC_SERVICE
-                } else {
-                    EPHEMERAL_SERVICE
-                };
-                ask(service).await?;
+                match request {
+                    Request::Alias(_) => ask(STATIC_SERVICE).await?,
+                    Request::Ephemeral => ask(EPHEMERAL_SERVICE).await?,
+                    // No relay of the reference knows these.
+                    Request::Native { .. } => {}
+                }
                 confirmations
                     .recv()
                     .await
@@ -357,7 +361,7 @@ async fn register_over(
         if let Some(why) = refusal(frame.as_slice()) {
             return Err(RegisterError::Refused(why));
         }
-        accept_confirmation(&request, &own, frame.as_slice(), &return_route).map_err(|error| {
+        accept_confirmation(request, &own, frame.as_slice(), &return_route).map_err(|error| {
             tracing::debug!(%error, "no confirmation");
             RegisterError::Unconfirmed
         })

@@ -8,6 +8,7 @@
 mod backup;
 mod channel_keys;
 mod clock;
+mod connections;
 mod control_sockets;
 mod exposures;
 mod fault;
@@ -23,6 +24,7 @@ mod writer;
 pub use backup::{BACKUP_PREFIX, Backup, BackupError};
 pub use channel_keys::{ChannelKey, ChannelKeys};
 pub use clock::Clock;
+pub use connections::{ConnectionError, Connections, Known};
 pub use exposures::{Exposed, ExposureError, Exposures, Issued};
 pub use fault::StoreFault;
 pub use histories::{Histories, HistoryError};
@@ -102,6 +104,12 @@ impl Store {
     #[must_use]
     pub const fn exposures(&self) -> Exposures<'_> {
         Exposures::new(self)
+    }
+
+    /// What was connected to by tickets.
+    #[must_use]
+    pub const fn connections(&self) -> Connections<'_> {
+        Connections::new(self)
     }
 
     /// What is known of the histories of others.

@@ -7,7 +7,7 @@ pub(crate) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"SLWY");
 
 /// The migrations; number `n` (from 1) leads from version `n - 1` to version `n`. Never edit one that
 /// was released: add the next.
-const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3];
+const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3, VERSION_4];
 
 /// The version that this program reads and writes.
 #[expect(
@@ -119,6 +119,27 @@ CREATE TABLE redemptions (
 const VERSION_3: &str = "
 -- The weakest suite in which the peer may be met, by its number on the wire.
 ALTER TABLE peers ADD COLUMN suite_floor INTEGER NOT NULL DEFAULT 0;
+";
+
+/// What was connected to by tickets.
+const VERSION_4: &str = "
+-- Enough to connect again without the ticket. A peer that is removed takes its connections along.
+CREATE TABLE connections (
+    name           TEXT PRIMARY KEY,
+    peer           BLOB NOT NULL REFERENCES peers (identifier) ON DELETE CASCADE,
+    resource       TEXT NOT NULL,
+    minimum_change BLOB NOT NULL CHECK (length(minimum_change) = 32),
+    listen         TEXT NOT NULL,
+    UNIQUE (peer, resource)
+) STRICT, WITHOUT ROWID;
+
+-- The ways to its channel listener, as multiaddrs, the preferred one first.
+CREATE TABLE connection_ways (
+    connection TEXT NOT NULL REFERENCES connections (name) ON DELETE CASCADE,
+    position   INTEGER NOT NULL,
+    way        TEXT NOT NULL,
+    PRIMARY KEY (connection, position)
+) STRICT, WITHOUT ROWID;
 ";
 
 /// What a state file turned out to be, before anything was changed in it.

@@ -1,0 +1,201 @@
+//! The pins of a home in memory, where they are asked for each message and each open.
+//!
+//! A pin is (peer, direction, resource, origin): see [`crate::store::Pin`]. Whoever is pinned for one resource reaches no other;
+//! and that we may reach something at a peer lets the peer reach nothing here but `echo`, which tells it that we live.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+
+use sealway_core::identity::Identifier;
+use tokio::sync::watch;
+
+use crate::exposure::Access;
+use crate::home::Home;
+use crate::node::{Node, lock};
+use crate::store::{Direction, Resource, StoreFault};
+
+/// The pins of a home. Cheap to clone; all clones are the same.
+///
+/// They are those of the disk at the time of [`Pins::open`], and again whenever [`Pins::reload`] was called: a process that has a
+/// [`ControlServer`](crate::control::ControlServer) does so when it is told that peers have changed.
+#[derive(Clone)]
+pub struct Pins(Arc<Inner>);
+
+struct Inner {
+    home: Home,
+    held: RwLock<Held>,
+    reloading: Mutex<()>,
+    /// Sent after each reload.
+    reloaded: watch::Sender<()>,
+}
+
+#[derive(Default)]
+struct Held {
+    inbound: HashMap<Identifier, HashSet<Resource>>,
+    outbound: HashMap<Identifier, HashSet<Resource>>,
+    /// What is exposed by tickets.
+    exposed: HashSet<String>,
+}
+
+impl Held {
+    fn read(home: &Home) -> Result<Self, StoreFault> {
+        let mut held = Self::default();
+        for peer in home.peers().list()? {
+            for pin in peer.pins {
+                let side = match pin.direction {
+                    Direction::Inbound => &mut held.inbound,
+                    Direction::Outbound => &mut held.outbound,
+                };
+                side.entry(peer.identifier)
+                    .or_default()
+                    .insert(pin.resource);
+            }
+        }
+        let exposed = home.exposures().list()?.into_iter();
+        held.exposed = exposed.map(|exposed| exposed.resource).collect();
+        Ok(held)
+    }
+
+    /// Those who could reach something before that they cannot reach now.
+    fn lost(&self, now: &Self) -> HashSet<Identifier> {
+        let some_exposure_went = !self.exposed.is_subset(&now.exposed);
+        let lost = |(peer, before): &(&Identifier, &HashSet<Resource>)| {
+            let now = now.inbound.get(*peer);
+            let is_kept = |pin: &Resource| now.is_some_and(|now| now.contains(pin));
+            !before.iter().all(is_kept) || (some_exposure_went && before.contains(&Resource::Any))
+        };
+        let lost = self.inbound.iter().filter(lost);
+        lost.map(|(peer, _)| *peer).collect()
+    }
+}
+
+fn holds(pins: &HashMap<Identifier, HashSet<Resource>>, peer: &Identifier, resource: &str) -> bool {
+    pins.get(peer).is_some_and(|pins| {
+        pins.iter()
+            .any(|pin| matches!(pin, Resource::Any) || pin.as_str() == resource)
+    })
+}
+
+impl Pins {
+    /// Reads the pins of `home`.
+    ///
+    /// # Errors
+    /// The store's faults.
+    pub fn open(home: &Home) -> Result<Self, StoreFault> {
+        let held = Held::read(home)?;
+        Ok(Self(Arc::new(Inner {
+            home: home.clone(),
+            held: RwLock::new(held),
+            reloading: Mutex::default(),
+            reloaded: watch::Sender::new(()),
+        })))
+    }
+
+    /// Their home.
+    #[must_use]
+    pub fn home(&self) -> &Home {
+        &self.0.home
+    }
+
+    /// Reads the pins again, and ends the channels that peers have opened with `node` who have lost one. A peer that may still
+    /// reach something opens another.
+    ///
+    /// # Errors
+    /// The store's faults; then the former pins hold.
+    pub fn reload(&self, node: &Node) -> Result<(), StoreFault> {
+        // One at a time, so that an older state never replaces a newer one.
+        let _turn = lock(&self.0.reloading);
+        let now = Held::read(&self.0.home)?;
+        let lost = {
+            let mut held = self.0.held.write().unwrap_or_else(PoisonError::into_inner);
+            let lost = held.lost(&now);
+            *held = now;
+            lost
+        };
+        node.end_channels_of(&lost);
+        self.0.reloaded.send_replace(());
+        Ok(())
+    }
+
+    /// Whether `peer` may reach `resource` here.
+    #[must_use]
+    pub fn admits(&self, peer: &Identifier, resource: &str) -> bool {
+        holds(&self.held().inbound, peer, resource)
+    }
+
+    /// Whether `peer` may reach anything here.
+    #[must_use]
+    pub fn knows(&self, peer: &Identifier) -> bool {
+        self.held().inbound.contains_key(peer)
+    }
+
+    /// Whether we may reach `resource` at `peer`.
+    #[must_use]
+    pub fn leads_to(&self, peer: &Identifier, resource: &str) -> bool {
+        holds(&self.held().outbound, peer, resource)
+    }
+
+    /// Whom each service and outlet is for: peers that are pinned for it.
+    #[must_use]
+    pub fn to_services(&self) -> Access {
+        let pins = self.clone();
+        Access::by(move |peer, resource| pins.admits(peer, resource))
+    }
+
+    /// Whom a channel listener is for: peers that are pinned for anything here.
+    #[must_use]
+    pub fn to_listeners(&self) -> Access {
+        let pins = self.clone();
+        Access::by(move |peer, _| pins.knows(peer))
+    }
+
+    /// Whom `echo` is for, by which channels find out whether the other end lives: peers that are pinned in either direction.
+    #[must_use]
+    pub fn to_echo(&self) -> Access {
+        let pins = self.clone();
+        Access::by(move |peer, _| {
+            let held = pins.held();
+            held.inbound.contains_key(peer) || held.outbound.contains_key(peer)
+        })
+    }
+
+    /// Resolves once `resource` is not exposed by tickets any more.
+    pub(crate) async fn withdrawn(&self, resource: &str) {
+        let exposed = || self.held().exposed.contains(resource);
+        self.until(|| !exposed()).await;
+    }
+
+    /// Resolves once we may not reach `resource` at `peer` any more.
+    pub async fn forgotten(&self, peer: &Identifier, resource: &str) {
+        self.until(|| !self.leads_to(peer, resource)).await;
+    }
+
+    async fn until(&self, done: impl Fn() -> bool) {
+        let mut reloaded = self.0.reloaded.subscribe();
+        while !done() {
+            // The sender is in `self`.
+            let _ = reloaded.changed().await;
+        }
+    }
+
+    fn held(&self) -> RwLockReadGuard<'_, Held> {
+        self.0.held.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Node {
+    /// Ends the channels that these peers have opened, and tells them.
+    fn end_channels_of(&self, peers: &HashSet<Identifier>) {
+        if peers.is_empty() {
+            return;
+        }
+        let channels: Vec<_> = lock(&self.shared().channels)
+            .values()
+            .filter(|channel| peers.contains(&channel.origin.peer) && channel.is_accepted())
+            .cloned()
+            .collect();
+        for channel in channels {
+            channel.close(self.shared(), crate::channel::CloseReason::Local, true);
+        }
+    }
+}
