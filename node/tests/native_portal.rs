@@ -12,7 +12,7 @@ use portals::{Portal, Seen, read_to_end};
 use sealway::core::channel::Trust;
 use sealway::core::wire::MultiAddr;
 use sealway::portal::{Inlet, PortalProtocol};
-use sealway::transport::memory::{LinkProfile, Verdict};
+use sealway::transport::memory::{Direction, LinkProfile, Verdict};
 use sealway::{Access, Count, Exposure, Node, PathError, PathOptions};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -67,6 +67,25 @@ async fn a_target_that_policy_refuses_gets_no_byte_and_not_even_a_connection() {
             assert_eq!(portal.server.counters().get(Count::NotExposed), 1);
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_waits_for_no_answer() {
+    let portal = Portal::new(8).await;
+    // Nothing comes back any more, so that the Accept does not either.
+    portal.network.set_tap(|towards, _| match towards {
+        Direction::ToListener => Verdict::Pass,
+        Direction::ToConnector => Verdict::Lose,
+    });
+    let mut socket = TcpStream::connect(portal.inlet.address())
+        .await
+        .expect("it listens");
+    // The Open is there: this is not the data that goes with it.
+    let (mut served, _) = portal.target.accept().await.expect("a connection");
+    socket.write_all(b"request").await.expect("written");
+    let mut got = [0; 7];
+    served.read_exact(&mut got).await.expect("it arrives");
+    assert_eq!(&got, b"request");
 }
 
 #[tokio::test(start_paused = true)]

@@ -171,7 +171,7 @@ pub(super) async fn carry(
         Ok(stream) => stream,
         Err(error) => return Ended::Reset(error.to_string()),
     };
-    match stream.answered().await {
+    match stream.opened().await {
         Ok(()) => {
             node.router.counters.one(Count::StreamsOpened);
             stream.carry().await

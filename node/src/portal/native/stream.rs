@@ -230,8 +230,24 @@ impl Stream {
         cut.ok().and_then(|status| status.cut).unwrap_or(Why::Lost)
     }
 
-    /// Waits for the peer's answer to our Open. The time for it runs from when it was sent.
-    pub(super) async fn answered(self: &Arc<Self>) -> Result<(), Why> {
+    /// Waits for the peer's answer to our Open. What the client says meanwhile does not: it goes behind the Open, as far as a
+    /// stream's first credit.
+    pub(super) async fn opened(self: &Arc<Self>) -> Result<(), Why> {
+        let watched = async {
+            match self.writer() {
+                Some(writer) => self.watch(&writer).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = self.answered() => answer,
+            () = watched => Err(Why::Socket),
+        }
+    }
+
+    /// The time for the answer runs from when the Open was sent.
+    async fn answered(self: &Arc<Self>) -> Result<(), Why> {
         let guard = Guard::new(self);
         let mut status = self.status.subscribe();
         let over = |status: &Status| status.accepted || status.cut.is_some();
