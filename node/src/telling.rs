@@ -91,6 +91,18 @@ impl Line {
     }
 }
 
+/// A time as people say it: whole milliseconds below a second, else tenths of seconds.
+pub(crate) fn rounded(time: Duration) -> String {
+    if time < Duration::from_millis(1_000) {
+        return format!("{} ms", time.as_millis());
+    }
+    let tenths = (time.as_millis() + 50) / 100;
+    match (tenths / 10, tenths % 10) {
+        (seconds, 0) => format!("{seconds} s"),
+        (seconds, tenth) => format!("{seconds}.{tenth} s"),
+    }
+}
+
 impl Shared {
     /// Tells a line about something that was counted as `reason`, or keeps it back and tells in a while how many there were.
     pub(crate) fn tell(self: &Arc<Self>, reason: Count, line: Line) {
@@ -127,6 +139,23 @@ impl Shared {
             Line::Refused(why) => self.emit(Event::Refused { why }),
             Line::Warning(line) => tracing::warn!("{line}"),
             Line::Note(line) => tracing::info!("{line}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_said_without_their_last_digits() {
+        for (time, said) in [
+            (Duration::from_nanos(2_987_296_143), "3 s"),
+            (Duration::from_millis(2_340), "2.3 s"),
+            (Duration::from_millis(999), "999 ms"),
+            (Duration::from_secs(10), "10 s"),
+        ] {
+            assert_eq!(rounded(time), said);
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::mailbox::{self, Mailbox};
 use crate::message::{Message, Origin};
 use crate::node::{AddressInUse, Node, SendError, Shared, route_to};
 use crate::router::{Endpoint, Target};
-use crate::telling::Line;
+use crate::telling::{Line, rounded};
 
 /// What a message carries, as the reference encodes it (reference, section 0.3).
 pub trait Payload: Sized + Send {
@@ -122,7 +122,7 @@ pub enum RequestError {
     #[error(transparent)]
     Send(#[from] SendError),
     /// Nobody answered in time.
-    #[error("no reply within {0:?}")]
+    #[error("no reply within {}", rounded(*.0))]
     Deadline(Duration),
     /// The reply is not of the wanted type.
     #[error("the reply cannot be decoded: {0}")]

@@ -17,7 +17,13 @@ pub(crate) fn explain(error: &clap::Error) -> CliError {
 pub(crate) fn explain_line(error: &clap::Error, words: impl Iterator<Item = OsString>) -> CliError {
     let command = command_of(words);
     let cause = cause(error);
-    let hint = suggestion(error).unwrap_or_else(|| format!("see: {command} --help"));
+    let hint = suggestion(error).unwrap_or_else(|| match error.kind() {
+        ErrorKind::MissingRequiredArgument if command == "sealway node" => {
+            "give --listen ADDR to be reached directly, or --via ADDR to be reached through a relay"
+                .to_owned()
+        }
+        _ => format!("see: {command} --help"),
+    });
     CliError::usage(cause).hint(hint)
 }
 

@@ -50,7 +50,9 @@ pub(crate) fn run(command: PeerCommand, global: &Global, output: Output) -> Resu
             let peers = home::open(global)?.peers().list()?;
             let mut lines = String::new();
             for peer in &peers {
-                let name = peer.name.as_ref().map_or("-", |name| name.as_str());
+                // Who was never named is shown by what it was met as: `relay:HOST:PORT`.
+                let met_as = peer.pins.first().map_or("-", |pin| pin.resource.as_str());
+                let name = peer.name.as_ref().map_or(met_as, |name| name.as_str());
                 let _ = writeln!(lines, "{name:<16}  {}  {}", peer.identifier, peer.floor);
             }
             output.result(

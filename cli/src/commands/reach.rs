@@ -119,7 +119,7 @@ pub(super) fn silence_hint(suite: Option<Suite>, else_try: &str) -> String {
         None => "",
     };
     format!(
-        "check that its node runs and that a relay on the way knows its name, or {else_try}{other}"
+        "a wrong name is met with silence: check that its node runs and that a relay on the way knows its name, or {else_try}{other}"
     )
 }
 
@@ -200,7 +200,7 @@ impl From<RequestError> for CliError {
     fn from(error: RequestError) -> Self {
         match error {
             RequestError::Deadline(_) => CliError::new(Kind::Unreachable, &error).hint(
-                "check that the route ends at a service that answers, or give more --timeout",
+                "a wrong name is met with silence: check the name at the relay and the service or outlet that the route ends at (sealway ping shows how far it leads), or give more --timeout",
             ),
             RequestError::Send(_) => hung_up("the message was not sent"),
             error => CliError::new(Kind::Unreachable, &error)

@@ -468,6 +468,16 @@ fn wrong_usage_is_exit_code_2_and_leaves_nothing() {
 }
 
 #[test]
+fn a_node_that_is_reached_by_nobody_is_told_of_both_ways() {
+    let directory = tempfile::tempdir().unwrap();
+    let ran = check(
+        directory.path(),
+        &case("neither way", 2, "--listen", &["node"]),
+    );
+    assert!(ran.stderr.contains("--via ADDR"), "{ran:?}");
+}
+
+#[test]
 fn wrong_usage_is_json_where_json_is_asked_for() {
     let directory = tempfile::tempdir().unwrap();
     for case in usage_cases().into_iter().chain(name_cases()) {

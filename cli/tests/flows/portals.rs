@@ -188,6 +188,9 @@ fn a_relay_that_is_another_one_now_is_refused() {
     let (relay, address) = start_relay(path);
     let node = Running::start(path, &["--home", "host", "node", "--via", &address]);
     node.event("ready");
+    // The relay has no name of its own, and is listed as what it was met as.
+    let listed = run(sealway(path).args(["--home", "host", "peer", "list"]));
+    assert!(listed.stdout.starts_with("relay:"), "{listed:?}");
     assert_eq!(node.end(Signal::KILL), None);
     assert_eq!(relay.end(Signal::TERM), Some(0));
     let other = Running::start(path, &["--home", "impostor", "relay", "--listen", &address]);

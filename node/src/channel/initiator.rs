@@ -17,6 +17,7 @@ use crate::exposure::Exposure;
 use crate::message::Message;
 use crate::node::{Node, SendError, Shared, lock, route_to};
 use crate::router::{Endpoint, Target};
+use crate::telling::rounded;
 
 /// How to open a channel.
 #[derive(Clone, Debug)]
@@ -82,7 +83,7 @@ pub enum OpenError {
     #[error(transparent)]
     Floor(#[from] FloorError),
     /// Nobody finished the handshake in time.
-    #[error("no channel within {deadline:?}{}", .last.map_or_else(String::new, |error| format!("; the last answer was refused: {error}")))]
+    #[error("no channel within {}{}", rounded(*deadline), .last.map_or_else(String::new, |error| format!("; the last answer was refused: {error}")))]
     Deadline {
         /// The time that was given.
         deadline: Duration,

@@ -267,7 +267,13 @@ async fn keep(
             match register(&node, &relay, &options).await {
                 Ok(standing) => break standing,
                 Err(error) if error.is_refusal() => {
-                    refusals.tell(&node, format!("relay {relay}: {error}"));
+                    let remedy = match &error {
+                        RegisterError::Channel(OpenError::Unexpected { .. }) => {
+                            "; it was another when it was met first: if that is right, forget the former one (sealway peer remove), and start again"
+                        }
+                        _ => "",
+                    };
+                    refusals.tell(&node, format!("relay {relay}: {error}{remedy}"));
                 }
                 Err(error) => tracing::debug!(%relay, %error, "not registered yet"),
             }
