@@ -149,6 +149,8 @@ pub(crate) enum Command {
     Service(ServiceCommand),
     /// Print the completion script for a shell
     Completions(CompletionsArgs),
+    /// Print the manual page, or write those of all commands
+    Man(ManArgs),
 }
 
 /// `sealway demo`.
@@ -493,6 +495,15 @@ pub(crate) struct ServiceUninstallArgs {
 pub(crate) struct CompletionsArgs {
     /// The shell
     pub(crate) shell: clap_complete::Shell,
+}
+
+/// `sealway man`.
+#[derive(Args, Debug)]
+#[command(after_help = "To read it: sealway man | man -l -")]
+pub(crate) struct ManArgs {
+    /// Write a page for each command into this directory, such as ~/.local/share/man/man1
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
 }
 
 #[cfg(test)]

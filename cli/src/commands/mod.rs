@@ -6,6 +6,7 @@ mod completions;
 mod daemon;
 mod identity;
 mod inlet;
+mod man;
 mod node;
 mod party;
 mod peer;
@@ -43,6 +44,7 @@ pub(crate) fn run(cli: Cli, output: Output) -> Result<()> {
         Command::Status(args) => wait_for(status::run(&args, &global, output)),
         Command::Service(command) => service::run(&command, &global, output),
         Command::Completions(args) => completions::run(&args, output),
+        Command::Man(args) => man::run(&args, output),
     }
 }
 
