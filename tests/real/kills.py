@@ -226,7 +226,7 @@ class Rig:
         self.node.argv = ["node", "--via", address, "--alias", "kills", "--outlet", f"files=127.0.0.1:{self.service.port}",
                           "--trust", inlet, "--json"]
         self.node.start()
-        to = f"/ip4/127.0.0.1/tcp/{port}/service/forward_to_kills/secure/api/service/files"
+        to = f"/ip4/127.0.0.1/tcp/{port}/service/forward_to_kills/secure/sealway_xx1/service/files"
         self.inlet.argv = ["inlet", "--listen", "127.0.0.1:0", "--to", to, "--expect", node, "--json"]
         self.inlet.start()
         self.inlet.argv[2] = self.inlet.address

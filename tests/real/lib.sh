@@ -143,7 +143,7 @@ tunnel() {
   NODE_PID=$PID
   wait_event "$PID" "$W/node.out" '"event": ?"ready"'
   start inlet "$SEALWAY" --home "$W/inlet" inlet --listen 127.0.0.1:0 \
-    --to "/ip4/127.0.0.1/tcp/$port/service/forward_to_$name/secure/api/service/$name" --expect "$node_id" --json
+    --to "/ip4/127.0.0.1/tcp/$port/service/forward_to_$name/secure/sealway_xx1/service/$name" --expect "$node_id" --json
   INLET_PID=$PID
   wait_event "$PID" "$W/inlet.out" '"event": ?"ready"'
   ENTRY=$(address_of "$W/inlet.out" ready)

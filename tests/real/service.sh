@@ -15,7 +15,7 @@ cp "$SEALWAY" "$W/a b/sealway"
 units=0
 for scope in user system; do
   for words in "relay --listen 0.0.0.0:443" "node --via relay.example.com:4100 --outlet web=127.0.0.1:80 --trust everyone" \
-    "inlet --listen 127.0.0.1:8081 --to /dnsaddr/relay.example.com/tcp/4100/service/forward_to_bob/secure/api/service/web"; do
+    "inlet --listen 127.0.0.1:8081 --to /dnsaddr/relay.example.com/tcp/4100/service/forward_to_bob/secure/sealway_xx1/service/web"; do
     units=$((units + 1))
     # shellcheck disable=SC2086 # the words are words
     "$W/a b/sealway" service install --print --$scope -- $words >"$W/units/sealway-$scope-$units.service"

@@ -7,7 +7,7 @@ use sealway_core::channel::Suite;
 use sealway_core::wire::{Address, MultiAddr, Protocol};
 
 /// A route that begins with one connection and goes on with names:
-/// `/ip4/10.0.0.7/tcp/4100/service/forward_to_alice/secure/api/service/echo`.
+/// `/ip4/10.0.0.7/tcp/4100/service/forward_to_alice/secure/sealway_xx1/service/echo`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Route(MultiAddr);
 

@@ -26,18 +26,18 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     (
         "sealway inlet",
         &[
-            "sealway inlet --listen 127.0.0.1:8081 --to /dnsaddr/relay.example.com/tcp/4100/service/forward_to_bob/secure/api/service/web",
+            "sealway inlet --listen 127.0.0.1:8081 --to /dnsaddr/relay.example.com/tcp/4100/service/forward_to_bob/secure/sealway_xx1/service/web",
         ],
     ),
     ("sealway relay", &["sealway relay --listen 0.0.0.0:4100"]),
     (
         "sealway call",
-        &["sealway call /ip4/10.0.0.7/tcp/4100/secure/api/service/echo hello --timeout 5s"],
+        &["sealway call /ip4/10.0.0.7/tcp/4100/secure/sealway_xx1/service/echo hello --timeout 5s"],
     ),
     (
         "sealway ping",
         &[
-            "sealway ping /dnsaddr/relay.example.com/tcp/4100/service/forward_to_bob/secure/api --count 3",
+            "sealway ping /dnsaddr/relay.example.com/tcp/4100/service/forward_to_bob/secure/sealway_xx1 --count 3",
         ],
     ),
     (
