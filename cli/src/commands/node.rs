@@ -74,10 +74,9 @@ async fn register(
         added: home.clock().now(),
     };
     // Whoever is told that the node can be reached may rely on the pin.
-    let relay = *met.identifier();
-    home.peers().pin(relay, pin).await?;
+    home.peers().pin(*met.identifier(), pin).await?;
     // It was met before there was a pin.
-    home.peers().raise_floor(relay, suite).await?;
+    home.peers().raise_floor(*met.identifier(), suite).await?;
     Ok(met.keep())
 }
 

@@ -315,8 +315,8 @@ impl Node {
         } else {
             Trust::AnyOf(known)
         };
-        let registration = self
-            .register_at_relay(relay, RegistrationOptions::named(name, expect))
+        let met = self
+            .meet_relay(relay, RegistrationOptions::named(name, expect))
             .await?;
         let pin = Pin {
             direction: Direction::Outbound,
@@ -324,8 +324,8 @@ impl Node {
             origin: PinOrigin::FirstMeeting,
             added: self.shared().now(),
         };
-        home.peers().pin(*registration.relay(), pin).await?;
-        Ok(registration)
+        home.peers().pin(*met.identifier(), pin).await?;
+        Ok(met.keep())
     }
 
     /// Once an exposure was removed nobody reaches it, whoever is pinned for everything included.
