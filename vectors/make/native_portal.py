@@ -154,7 +154,20 @@ sessions=[
  ("a refusal","initiator",["open",msg(rst(0,0)),msg(acc(0,W))],None),
  ("credits that raise","responder",[o0,msg(cre(0,0,W+1),ch(C+1),cre(0,0,2**24))],None),
 ]
+hellos=[
+ # name, bytes, what it names or how it fails, the version of the answer
+ ("ours","01"+u(1).hex(),1,1),
+ ("of a later release","01"+u(300).hex(),300,1),
+ ("with something behind it","01"+u(1).hex()+"ffee",1,1),
+ ("of no version","01"+u(0).hex(),0,None),
+ ("of another form","02"+u(1).hex(),"UnsupportedVersion",None),
+ ("cut short","01","Truncated",None),
+ ("cut short in its number","0180","Truncated",None),
+ ("a number not in its shortest form","018100","Malformed",None),
+ ("empty","","Truncated",None),
+]
 out = {
+    "hellos": [dict(name=n, hex=h, answer=a and "01"+u(a).hex(), **({"portal": p} if isinstance(p, int) else {"error": p})) for n, h, p, a in hellos],
     "messages": [dict(name=n, hex=h, frames=f) for n, h, f in messages],
     "malformed": [dict(name=n, hex=h, error=e) for n, h, e in malformed],
     "sessions": [

@@ -314,7 +314,7 @@ impl<'a> Parts<'a> {
     }
 
     fn open(&mut self) -> Result<Part, DecodeError> {
-        let (stream, limit) = (self.stream()?, self.uint()?);
+        let (stream, limit) = (self.stream()?, self.reader.shortest_uint()?);
         let position = self.reader.position();
         let (resource, name) = self.bytes(MAX_RESOURCE)?;
         if resource.is_empty() {
@@ -330,7 +330,7 @@ impl<'a> Parts<'a> {
     }
 
     fn data(&mut self) -> Result<Part, DecodeError> {
-        let (stream, offset) = (self.stream()?, self.uint()?);
+        let (stream, offset) = (self.stream()?, self.reader.shortest_uint()?);
         let position = self.reader.position();
         let (data, _) = self.bytes(MAX_DATA)?;
         if data.is_empty() {
@@ -350,32 +350,32 @@ impl<'a> Parts<'a> {
         Ok(match tag {
             TAG_ACCEPT => Control::Accept {
                 stream: self.stream()?,
-                limit: self.uint()?,
+                limit: self.reader.shortest_uint()?,
             },
             TAG_CREDIT => Control::Credit {
                 stream: self.stream()?,
-                acknowledged: self.uint()?,
-                limit: self.uint()?,
+                acknowledged: self.reader.shortest_uint()?,
+                limit: self.reader.shortest_uint()?,
             },
             TAG_FIN => Control::Fin {
                 stream: self.stream()?,
-                offset: self.uint()?,
+                offset: self.reader.shortest_uint()?,
             },
             TAG_RESET => Control::Reset {
                 stream: self.stream()?,
                 reason: Reason::from_code(self.reader.u8()?)?,
             },
             TAG_CHANNEL_CREDIT => Control::ChannelCredit {
-                limit: self.uint()?,
+                limit: self.reader.shortest_uint()?,
             },
             TAG_STREAM_CREDIT => Control::StreamCredit {
-                count: self.uint()?,
+                count: self.reader.shortest_uint()?,
             },
             TAG_PING => Control::Ping {
-                number: self.uint()?,
+                number: self.reader.shortest_uint()?,
             },
             TAG_PONG => Control::Pong {
-                number: self.uint()?,
+                number: self.reader.shortest_uint()?,
             },
             tag => {
                 return Err(DecodeError::Unknown {
@@ -387,22 +387,12 @@ impl<'a> Parts<'a> {
     }
 
     fn stream(&mut self) -> Result<StreamId, DecodeError> {
-        self.uint().map(StreamId)
-    }
-
-    /// A number in its shortest form: what has one meaning has one encoding.
-    fn uint(&mut self) -> Result<u64, DecodeError> {
-        let position = self.reader.position();
-        let value = self.reader.uint()?;
-        if self.reader.position() - position != bare::uint_len(value) {
-            return Err(DecodeError::Malformed { position });
-        }
-        Ok(value)
+        self.reader.shortest_uint().map(StreamId)
     }
 
     /// A length in its shortest form and that many bytes: where they stand, and they.
     fn bytes(&mut self, max: usize) -> Result<(Range<usize>, &'a [u8]), DecodeError> {
-        let _length = self.clone().uint()?;
+        let _length = self.reader.clone().shortest_uint()?;
         let bytes = self.reader.data_at_most(max)?;
         let end = self.reader.position();
         Ok((end - bytes.len()..end, bytes))

@@ -31,12 +31,12 @@ impl Hello {
     /// Reads a question or an answer.
     ///
     /// # Errors
-    /// [`DecodeError`]: cut short, or of another form.
+    /// [`DecodeError`]: cut short, of another form, or a number not in its shortest form.
     pub fn decode(message: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(message);
         match reader.u8()? {
             FORM => Ok(Self {
-                portal: reader.uint()?,
+                portal: reader.shortest_uint()?,
             }),
             other => Err(DecodeError::UnsupportedVersion(other)),
         }

@@ -63,6 +63,19 @@ impl<'a> Reader<'a> {
         Ok(*bytes)
     }
 
+    /// A variable-length unsigned integer in its shortest form only: what has one meaning has one encoding.
+    ///
+    /// # Errors
+    /// Those of [`Reader::uint`], and [`DecodeError::Malformed`] for a longer form.
+    pub fn shortest_uint(&mut self) -> Result<u64, DecodeError> {
+        let position = self.position;
+        let value = self.uint()?;
+        if self.position - position != uint_len(value) {
+            return Err(DecodeError::Malformed { position });
+        }
+        Ok(value)
+    }
+
     /// A variable-length unsigned integer.
     ///
     /// # Errors

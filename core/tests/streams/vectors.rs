@@ -2,8 +2,8 @@
 
 use sealway_core::Tick;
 use sealway_core::streams::{
-    Control, Limits, Part, Parts, Role, Session, StreamId, Transmit, control_message, encode_data,
-    encode_open,
+    Control, Hello, Limits, Part, Parts, Role, Session, StreamId, Transmit, control_message,
+    encode_data, encode_open,
 };
 use sealway_core::wire::Frame;
 use serde_json::Value;
@@ -113,6 +113,28 @@ fn shown(part: Part, message: &[u8]) -> String {
         } => format!("Data {stream} {offset} {}", hex::encode(&message[data])),
         Part::Control(control) => format!("{control:?}"),
     }
+}
+
+#[test]
+fn native_portal_hellos_are_read_and_answered() {
+    let cases = cases("hellos");
+    for case in &cases {
+        let read = Hello::decode(&bytes(text(case, "hex")));
+        if let Some(error) = case["error"].as_str() {
+            let got = read.expect_err(text(case, "name"));
+            assert!(format!("{got:?}").starts_with(error), "{case}: {got:?}");
+            continue;
+        }
+        let Ok(hello) = read else {
+            panic!("{case}: {read:?}")
+        };
+        assert_eq!(hello.portal, number(case, "portal"), "{case}");
+        let answer = hello.answer().map(|hello| hello.encode());
+        let answer = answer.map(|answer| hex::encode(answer.as_slice()));
+        assert_eq!(answer.as_deref(), case["answer"].as_str(), "{case}");
+    }
+    println!("native_portal, hellos: {} cases", cases.len());
+    assert_eq!(cases.len(), 9);
 }
 
 #[test]
