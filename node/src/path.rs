@@ -118,6 +118,12 @@ impl Path {
         self.session.is_some()
     }
 
+    /// Connections of portals that are open over this path and speak Sealway's protocol.
+    #[must_use]
+    pub fn streams(&self) -> usize {
+        self.session().map_or(0, |session| session.streams())
+    }
+
     pub(crate) fn session(&self) -> Option<&Arc<Session>> {
         self.session.as_ref()
     }
@@ -188,9 +194,15 @@ pub struct PathOptions {
     pub deadline: Duration,
     /// What portals speak through the path.
     pub portal: PortalProtocol,
+    /// Channels, each on a connection of its own, that an inlet spreads its connections over: 1 to [`PathOptions::MAX_CHANNELS`]. More than one
+    /// is for peers that speak Sealway's portal protocol; with others there is one.
+    pub channels: usize,
 }
 
 impl PathOptions {
+    /// Most channels of one inlet.
+    pub const MAX_CHANNELS: usize = 4;
+
     /// Accepts whom `expect` admits.
     #[must_use]
     pub fn expect(expect: Trust) -> Self {
@@ -210,6 +222,7 @@ impl PathOptions {
             confined,
             deadline,
             portal: PortalProtocol::default(),
+            channels: 1,
         }
     }
 }
@@ -510,8 +523,28 @@ impl KeptPath {
         first: Path,
         what: String,
     ) -> Self {
+        Self::keep(node, to, options, Some(first), what)
+    }
+
+    /// Keeps up a path beside one that stands, to the same peer; this one is still to be built.
+    pub(crate) fn beside(
+        node: &Node,
+        to: Arc<[MultiAddr]>,
+        options: PathOptions,
+        what: String,
+    ) -> Self {
+        Self::keep(node, to, options, None, what)
+    }
+
+    fn keep(
+        node: &Node,
+        to: Arc<[MultiAddr]>,
+        options: PathOptions,
+        first: Option<Path>,
+        what: String,
+    ) -> Self {
         // Whoever was met first is whom later paths must reach, however many would have been welcome.
-        let expect = match first.peer() {
+        let expect = match first.as_ref().and_then(Path::peer) {
             Some(peer) => Trust::Identifier(*peer),
             None => options.expect.clone(),
         };
@@ -520,13 +553,15 @@ impl KeptPath {
         let first_ended = {
             let first = first.clone();
             async move {
-                let end = first.ended().await;
-                drop(first);
-                tell_end.send_replace(Some(end));
+                if let Some(first) = first {
+                    let end = first.ended().await;
+                    drop(first);
+                    tell_end.send_replace(Some(end));
+                }
                 std::future::pending::<()>().await
             }
         };
-        let (publish, current) = watch::channel(Some(Arc::new(first)));
+        let (publish, current) = watch::channel(first.map(Arc::new));
         let (stop, stopped) = watch::channel(());
         let task = keep(node.clone(), to, options, publish, what);
         node.shared().spawn(async move {
@@ -591,8 +626,12 @@ async fn keep(
     let mut refusals = Refusals::default();
     let mut answered = false;
     loop {
-        let Some(path) = publish.borrow().clone() else {
-            return;
+        let standing = publish.borrow().clone();
+        let Some(path) = standing else {
+            let waits = (&mut back_off, &mut refusals);
+            let first = rebuild(&node, &to, &options, &what, waits).await;
+            publish.send_replace(Some(Arc::new(first)));
+            continue;
         };
         let began = Instant::now();
         // It is the same peer each time. One that has stopped to answer is found silent once.

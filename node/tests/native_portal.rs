@@ -7,7 +7,7 @@ mod portals;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use node_common::{SOON, ms, pattern};
+use node_common::{SOON, identifier, ms, pattern};
 use portals::{Portal, Seen, read_to_end};
 use sealway::core::channel::Trust;
 use sealway::core::wire::MultiAddr;
@@ -271,4 +271,73 @@ async fn a_failed_socket_at_one_end_is_a_reset_at_the_other() {
         let seen = tokio::time::timeout(SOON, read_to_end(&mut other)).await;
         assert!(!seen.expect("promptly").clean);
     }
+}
+
+/// One of several channels is lost with its connection: what went over the others does not notice.
+#[tokio::test(start_paused = true)]
+async fn a_portal_goes_over_up_to_four_channels_that_fail_each_for_itself() {
+    let portal = Portal::new(9).await;
+    let to: MultiAddr = "/ip4/10.0.0.1/tcp/1/secure/api/service/out"
+        .parse()
+        .expect("a multiaddr");
+    let options = PathOptions {
+        channels: 9,
+        ..PathOptions::expect(Trust::Identifier(identifier(&portal.server)))
+    };
+    let inlet = portal.client.inlet("127.0.0.1:0", &to, options).await;
+    let inlet = inlet.expect("an inlet");
+    while inlet.paths().len() < 4 {
+        tokio::time::sleep(ms(10)).await;
+    }
+    let mut ends = Vec::new();
+    for number in 1..=8 {
+        let client = TcpStream::connect(inlet.address()).await.expect("listens");
+        let (target, _) = portal.target.accept().await.expect("a connection");
+        ends.push((client, target));
+        let each: Vec<_> = inlet.paths().iter().map(|path| path.streams()).collect();
+        assert_eq!(each.iter().sum::<usize>(), number, "{each:?}");
+        let evenly = number.div_ceil(4);
+        assert!(each.iter().all(|streams| *streams <= evenly), "{each:?}");
+    }
+    let paths = inlet.paths();
+    assert_eq!(paths.len(), 4, "never more");
+    paths[2].close();
+    let (mut whole, mut reset) = (0, 0);
+    for (mut client, mut target) in ends {
+        let said = client.write_all(b"still here").await;
+        let _ = client.shutdown().await;
+        let heard = read_to_end(&mut target).await;
+        match (said, heard.clean) {
+            (Ok(()), true) => {
+                assert_eq!(heard.bytes, b"still here");
+                whole += 1;
+            }
+            (_, true) => panic!("an end in order without all that was said"),
+            (_, false) => reset += 1,
+        }
+    }
+    assert_eq!((whole, reset), (6, 2));
+    // It comes again, beside the others.
+    while inlet.paths().len() < 4 {
+        tokio::time::sleep(ms(10)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reference_portal_has_one_channel_whatever_was_asked_for() {
+    let portal = Portal::reference(10).await;
+    let to: MultiAddr = "/ip4/10.0.0.1/tcp/1/secure/api/service/out"
+        .parse()
+        .expect("a multiaddr");
+    let options = PathOptions {
+        channels: 4,
+        portal: PortalProtocol::Reference,
+        ..PathOptions::expect(Trust::Identifier(identifier(&portal.server)))
+    };
+    let inlet = portal.client.inlet("127.0.0.1:0", &to, options).await;
+    let inlet = inlet.expect("an inlet");
+    let before = portal.server.counters().get(Count::ChannelsOpened);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let after = portal.server.counters().get(Count::ChannelsOpened);
+    assert_eq!((inlet.paths().len(), after), (1, before));
 }

@@ -235,6 +235,9 @@ pub(crate) struct InletArgs {
     /// The way to the outlet, a multiaddr
     #[arg(long, value_name = "ROUTE")]
     pub(crate) to: ServiceRoute,
+    /// Spread connections over so many channels, 1 to 4, each on a TCP connection of its own
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=4))]
+    pub(crate) channels: u8,
     #[command(flatten)]
     pub(crate) far: FarEnd,
     #[command(flatten)]

@@ -37,6 +37,7 @@ pub(crate) async fn run(args: &InletArgs, global: &Global, output: Output) -> Re
     node.start_service(Service::Echo, exposure)?;
     let options = PathOptions {
         suite: args.far.suite,
+        channels: args.channels.into(),
         ..PathOptions::expect(expect.clone())
     };
     let listen = args.listen.to_string();

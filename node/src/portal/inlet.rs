@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use sealway_core::channel::Trust;
 use sealway_core::wire::MultiAddr;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Ended, native, reference};
+use super::{Ended, PortalProtocol, native, reference};
 use crate::channel::Channel;
 use crate::event::Event;
 use crate::node::{Node, Shared};
@@ -40,8 +41,75 @@ pub struct Inlet {
 
 struct Inner {
     listening: Listening,
-    path: KeptPath,
+    paths: Paths,
     streams: AtomicUsize,
+}
+
+/// The paths of an inlet, each with a connection and a channel of its own. A connection goes over one of them; what becomes of
+/// another does not touch it.
+struct Paths {
+    /// The one that stood before the inlet did.
+    first: KeptPath,
+    /// Bound: [`PathOptions::MAX_CHANNELS`] less one. None beside a path of the reference's portal.
+    further: Vec<KeptPath>,
+}
+
+impl Paths {
+    fn start(
+        node: &Node,
+        ways: &[MultiAddr],
+        options: PathOptions,
+        first: Path,
+        address: &str,
+    ) -> Self {
+        let ways: Arc<[MultiAddr]> = ways.into();
+        let further = match first.peer().filter(|_| first.is_native()) {
+            Some(peer) => {
+                let options = PathOptions {
+                    expect: Trust::Identifier(*peer),
+                    portal: PortalProtocol::Native,
+                    ..options.clone()
+                };
+                let numbers = 2..=options.channels.min(PathOptions::MAX_CHANNELS);
+                let beside = |number| {
+                    let what = format!("path {number} of the inlet at {address}");
+                    KeptPath::beside(node, Arc::clone(&ways), options.clone(), what)
+                };
+                numbers.map(beside).collect()
+            }
+            None => Vec::new(),
+        };
+        let what = format!("path of the inlet at {address}");
+        Self {
+            first: KeptPath::start(node, ways, options, first, what),
+            further,
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &KeptPath> {
+        std::iter::once(&self.first).chain(&self.further)
+    }
+
+    /// The one with the fewest connections of those that stand, or the first that comes to stand.
+    async fn get(&self, patience: Duration) -> Option<Arc<Path>> {
+        let standing = self.all().filter_map(KeptPath::now);
+        if let Some(path) = standing.min_by_key(|path| path.streams()) {
+            return Some(path);
+        }
+        let further = |index: usize| async move {
+            match self.further.get(index) {
+                Some(path) => path.get(patience).await,
+                None => std::future::pending().await,
+            }
+        };
+        const { assert!(PathOptions::MAX_CHANNELS == 4) };
+        tokio::select! {
+            path = self.first.get(patience) => path,
+            path = further(0) => path,
+            path = further(1) => path,
+            path = further(2) => path,
+        }
+    }
 }
 
 impl Inlet {
@@ -51,16 +119,22 @@ impl Inlet {
         &self.inner.listening.address
     }
 
-    /// The path that stands now.
+    /// The path that stands now, or the first of several.
     #[must_use]
     pub fn path(&self) -> Option<Arc<Path>> {
-        self.inner.path.now()
+        self.inner.paths.first.now()
+    }
+
+    /// All paths that stand now: see [`PathOptions::channels`].
+    #[must_use]
+    pub fn paths(&self) -> Vec<Arc<Path>> {
+        self.inner.paths.all().filter_map(KeptPath::now).collect()
     }
 
     /// Resolves if the other end closes the first path because it admits us to nothing, however long ago; a path that
     /// was rebuilt and is refused then (the trust may come back) is tried again.
     pub async fn refused(&self) {
-        self.inner.path.refused().await;
+        self.inner.paths.first.refused().await;
     }
 
     /// Connections that are open.
@@ -130,10 +204,9 @@ impl Node {
         };
         let first = self.live_path(ways, &options).await?;
         let suite = first.channel().map(Channel::suite);
-        let what = format!("path of the inlet at {address}");
         let inner = Arc::new(Inner {
             listening: Listening::new("tcp", address.clone()),
-            path: KeptPath::start(self, ways.into(), options, first, what),
+            paths: Paths::start(self, ways, options, first, &address),
             streams: AtomicUsize::new(0),
         });
         let inlet = Inlet {
@@ -178,7 +251,7 @@ fn accept(node: &Node, inner: &Arc<Inner>, socket: TcpStream) {
 /// Carries one connection from its acceptance to its end.
 async fn carry(node: &Arc<Shared>, inner: &Inner, socket: TcpStream) -> Ended {
     let address = &inner.listening.address;
-    match inner.path.get(PATIENCE).await {
+    match inner.paths.get(PATIENCE).await {
         Some(path) => match (path.session(), native::resource(path.route())) {
             (Some(session), Some(resource)) => {
                 let session = Arc::clone(session);

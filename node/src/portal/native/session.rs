@@ -114,6 +114,11 @@ impl Session {
         self.with(|machine| machine.core.ask());
     }
 
+    /// Connections that have not ended at this end.
+    pub(crate) fn streams(&self) -> usize {
+        self.look(|machine| machine.core.streams())
+    }
+
     /// Begins a connection of ours.
     pub(super) fn open(
         self: &Arc<Self>,
