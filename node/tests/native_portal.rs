@@ -69,6 +69,17 @@ async fn a_target_that_policy_refuses_gets_no_byte_and_not_even_a_connection() {
     }
 }
 
+/// More one after the other than may be opened before any credit: the first credit must not be lost.
+#[tokio::test(start_paused = true)]
+async fn connections_go_on_after_the_first_credit_is_used_up() {
+    let portal = Portal::new(11).await;
+    for _ in 0..100 {
+        let (client, target) = portal.transfer(b"question", b"answer").await;
+        assert!(client.clean && target.clean);
+    }
+    assert_eq!(portal.client.counters().get(Count::NotExposed), 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_request_waits_for_no_answer() {
     let portal = Portal::new(8).await;

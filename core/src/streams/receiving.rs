@@ -64,6 +64,7 @@ impl Session {
         if self.is_over {
             return Ok(events);
         }
+        self.is_met = true;
         let outcome = self.read(message, now, &mut events);
         self.watch_stall(now);
         self.is_over |= outcome.is_err();

@@ -52,7 +52,7 @@ impl Session {
             || self.peer_opens.is_due()
             || self.incoming.is_due(self.channel_cap());
         let streams = !self.due.is_empty() || self.schedule.front().is_some();
-        !self.is_over && (session || streams)
+        self.is_met && !self.is_over && (session || streams)
     }
 
     /// What to send now in a message of at most `budget` bytes, which the transport has room for. Nothing: nothing is
@@ -61,7 +61,7 @@ impl Session {
     /// Control frames go first, many in one message. Then streams that were silent, then all others in turn: data stands
     /// alone in its message, because it stays in the buffer that it was read into. A budget below some 100 bytes is for nothing.
     pub fn next_to_send(&mut self, budget: usize, now: Tick) -> Option<Transmit> {
-        if self.is_over || budget < MIN_BUDGET {
+        if !self.is_met || self.is_over || budget < MIN_BUDGET {
             return None;
         }
         if let Some(message) = self.control(budget, now) {

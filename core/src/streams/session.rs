@@ -95,6 +95,9 @@ pub struct Session {
     /// Since when the peer cannot send for want of credit, and there is none to give.
     stalled: Option<Tick>,
     pub(super) is_over: bool,
+    /// The peer is known to have its end of the session: it has spoken, or has answered the Hello. A responder that spoke first could
+    /// be ahead of its own answer, and what is said to nobody is lost.
+    pub(super) is_met: bool,
 }
 
 impl Session {
@@ -133,6 +136,7 @@ impl Session {
             granted: None,
             stalled: None,
             is_over: false,
+            is_met: role == Role::Initiator,
         }
     }
 

@@ -212,8 +212,24 @@ fn accepted_streams_leave_nothing_behind() {
 }
 
 #[test]
+fn a_responder_says_nothing_before_it_has_heard_from_its_initiator() {
+    let mut session = Session::new(Role::Responder, Limits::default(), Tick(0));
+    assert!(!session.wants_to_send());
+    assert_eq!(messages(&mut session, Tick(0)), 0);
+    let mut initiator = Session::new(Role::Initiator, Limits::default(), Tick(0));
+    let Some(Transmit::Message(first)) = initiator.next_to_send(usize::MAX, Tick(0)) else {
+        panic!("an initiator begins");
+    };
+    session.on_message(first.as_slice(), Tick(0)).unwrap();
+    assert!(messages(&mut session, Tick(0)) > 0);
+}
+
+#[test]
 fn a_flood_of_pings_makes_one_pong() {
     let mut session = responder();
+    session
+        .on_message(control(Control::Ping { number: 999 }).as_slice(), NOW)
+        .unwrap();
     messages(&mut session, NOW);
     for number in 0..100_000 {
         let ping = control(Control::Ping { number });
