@@ -46,7 +46,6 @@ impl Output {
     }
 
     /// Whether colours are wanted: somebody looks at stdout, and means to read it.
-    #[allow(dead_code, reason = "the QR codes of tickets are next")]
     pub(crate) fn in_colour(&self) -> bool {
         self.colour
     }

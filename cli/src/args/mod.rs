@@ -15,7 +15,7 @@ use sealway_core::channel::Suite;
 use crate::error::{CliError, Result};
 use route::{Route, ServiceRoute};
 pub(crate) use usage::{explain, explain_line};
-use values::{Addr, Expect, Outlet, Trusted};
+use values::{Addr, Expect, HostPort, Outlet, Secret, Trusted};
 
 /// End-to-end encrypted, mutually authenticated messages and portals through relays that cannot read them.
 #[derive(Debug, Parser)]
@@ -126,6 +126,16 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Show the whole story on this machine, with real processes
     Demo(DemoArgs),
+    /// Offer a TCP service to whoever redeems the ticket that this prints
+    Expose(ExposeArgs),
+    /// Make the service that a ticket offers appear as a local port
+    Connect(ConnectArgs),
+    /// Tickets
+    #[command(subcommand)]
+    Ticket(TicketCommand),
+    /// What this home offers by tickets
+    #[command(subcommand)]
+    Exposure(ExposureCommand),
     /// Run a node with chosen services, outlets and secure-channel listeners
     Node(NodeArgs),
     /// Make the service at the end of a route appear as a local port
@@ -165,6 +175,85 @@ pub(crate) struct DemoArgs {
     /// Serve FILE over HTTP and do nothing else: the service that --keep leaves behind
     #[arg(long, hide = true, value_name = "FILE", conflicts_with_all = ["file", "keep"])]
     pub(crate) serve: Option<PathBuf>,
+}
+
+/// `sealway expose`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "The ticket is a secret until it is redeemed: hand it over by a way that you trust. Whoever redeems it reaches this service and \
+    no other, also after both ends have restarted; after its last use it grants nothing.\n\
+    Without --via this listens on all interfaces, at a port that is kept. With --via no port is opened."
+)]
+pub(crate) struct ExposeArgs {
+    /// The service: HOST:PORT, or PORT of this machine
+    #[arg(value_name = "HOST:PORT|PORT", value_parser = values::target)]
+    pub(crate) target: HostPort,
+    /// What the service is called in tickets and pins (default: its port)
+    #[arg(long, value_name = "NAME", value_parser = values::name)]
+    pub(crate) name: Option<String>,
+    /// Accept connections here, at a HOST that the other end reaches; port 0 picks a free one
+    #[arg(long, value_name = "ADDR", value_parser = values::tcp_addr, conflicts_with = "via")]
+    pub(crate) listen: Option<Addr>,
+    /// Be reachable through the relay there, with no open port
+    #[arg(long, value_name = "ADDR", value_parser = values::remote_tcp_addr)]
+    pub(crate) via: Option<Addr>,
+    /// How many identities may redeem the ticket
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) uses: u32,
+    /// How long the ticket can be redeemed
+    #[arg(long, value_name = "DURATION", default_value = "1d", value_parser = values::duration)]
+    pub(crate) expires: Duration,
+    /// Make no ticket: serve those who have redeemed one
+    #[arg(long, conflicts_with_all = ["uses", "expires"])]
+    pub(crate) no_ticket: bool,
+    #[command(flatten)]
+    pub(crate) own: OwnIdentity,
+}
+
+/// `sealway connect`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Arguments show in process lists: give a ticket that others of this machine must not see as - or @FILE.\n\
+    Once the ticket is redeemed the connection has a name, and `sealway connect NAME` is enough."
+)]
+pub(crate) struct ConnectArgs {
+    /// The ticket; - reads it from standard input, @FILE from a file; or the name of a connection
+    #[arg(value_name = "TICKET|-|@FILE|NAME")]
+    pub(crate) ticket: Secret,
+    /// The port of 127.0.0.1 where the service appears (default: the former one, or a free one)
+    #[arg(long, value_name = "P", conflicts_with = "listen")]
+    pub(crate) port: Option<u16>,
+    /// Where the service appears: HOST:PORT or tcp:HOST:PORT; port 0 picks a free one
+    #[arg(long, value_name = "ADDR", value_parser = values::tcp_addr)]
+    pub(crate) listen: Option<Addr>,
+    /// What to call the connection (default: as the exposer calls the service)
+    #[arg(long, value_name = "NAME", value_parser = values::name)]
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) own: OwnIdentity,
+}
+
+/// `sealway ticket …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TicketCommand {
+    /// Show what a ticket says, without its secret
+    Show {
+        /// The ticket; - reads it from standard input, @FILE from a file
+        #[arg(value_name = "TICKET|-|@FILE")]
+        ticket: Secret,
+    },
+}
+
+/// `sealway exposure …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ExposureCommand {
+    /// List what is exposed, with its tickets and who has redeemed them
+    List,
+    /// Expose something no longer: its tickets and their pins go, and what is open ends
+    Remove {
+        /// Its name
+        name: String,
+    },
 }
 
 /// `sealway node`.

@@ -77,6 +77,48 @@ pub(crate) fn tcp_addr(text: &str) -> Result<Addr, String> {
     }
 }
 
+/// As [`remote_addr`], of TCP: a ticket leads to nothing else.
+pub(crate) fn remote_tcp_addr(text: &str) -> Result<Addr, String> {
+    match remote_addr(text)? {
+        Addr::Unix(_) => Err("a ticket leads to a relay by TCP, not by a Unix socket".to_owned()),
+        address => Ok(address),
+    }
+}
+
+/// Reads a service: `HOST:PORT`, or the port of a service of this machine.
+pub(crate) fn target(text: &str) -> Result<HostPort, String> {
+    let target = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        HostPort {
+            host: "127.0.0.1".to_owned(),
+            port: parse_port(text)?,
+        }
+    } else {
+        text.parse()?
+    };
+    match target.port {
+        0 => Err("port 0 cannot be connected to".to_owned()),
+        _ => Ok(target),
+    }
+}
+
+/// An argument that may be a secret: it is wiped, and absent from `Debug`.
+#[derive(Clone)]
+pub(crate) struct Secret(pub(crate) zeroize::Zeroizing<String>);
+
+impl FromStr for Secret {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned().into()))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
 fn unix_path(path: &str) -> Result<PathBuf, String> {
     match path.len() {
         0 => Err("the path of the socket is missing".to_owned()),

@@ -10,6 +10,7 @@ use sealway::channel::Channel;
 use sealway::control::{Answer, Call, Changed, ControlServer, Method, Status};
 use sealway::home::Home;
 use sealway::keys::{PartyLoadError, load_parties};
+use sealway::pins::Pins;
 use sealway::store::Name;
 use sealway::{Event, Node};
 use sealway_core::channel::Suite;
@@ -19,7 +20,7 @@ use tokio::sync::oneshot;
 
 use super::clock;
 use super::name_of;
-use super::party::{self, Pins};
+use super::party;
 use crate::args::values::Addr;
 use crate::args::{Global, OwnIdentity};
 use crate::error::{CliError, Result};
@@ -27,6 +28,8 @@ use crate::home;
 use crate::output::{Output, shown};
 use crate::signals::{Asked, Signals};
 
+/// The command whose only result is a ticket.
+pub(super) const EXPOSE: &str = "expose";
 /// How long the node may take to end in order.
 const END: Duration = Duration::from_secs(5);
 /// Events that wait for a slow reader of stdout: 1,024, some 200 KiB; beyond, they are lost to it and counted.
@@ -43,7 +46,7 @@ pub(super) struct Daemon {
     /// Its home.
     pub(super) home: Home,
     /// Who is pinned, kept up to date.
-    pub(super) pins: Arc<Pins>,
+    pub(super) pins: Pins,
     signals: Signals,
     handler: Arc<Handler>,
     control: ControlServer,
@@ -76,15 +79,20 @@ impl Daemon {
         clock::warn(&home, output);
         let name = own.identity.as_deref().map(name_of).transpose()?;
         let node = party::start_node(&home, name.as_ref()).await?;
-        let pins = Arc::new(Pins::load(&home)?);
-        let teller = tell(&node, output);
+        let pins = Pins::open(&home)?;
+        let readiness = if command == EXPOSE {
+            Readiness::Note
+        } else {
+            Readiness::Result
+        };
+        let teller = tell(&node, output, readiness);
         let handler = Handler {
             command,
             since: Instant::now(),
             node: node.clone(),
             home: home.clone(),
             name,
-            pins: Arc::clone(&pins),
+            pins: pins.clone(),
         };
         let handler = Arc::new(handler);
         let answering = Arc::clone(&handler);
@@ -211,7 +219,7 @@ enum Told {
 }
 
 /// Starts telling the node's events, until told to stop: then those that have happened are still told.
-fn tell(node: &Node, output: Output) -> Teller {
+fn tell(node: &Node, output: Output, readiness: Readiness) -> Teller {
     let (told, events) = mpsc::sync_channel(EVENTS);
     let sender = told.clone();
     let (done, written) = mpsc::channel();
@@ -237,7 +245,7 @@ fn tell(node: &Node, output: Output) -> Teller {
     thread::spawn(move || {
         let outcome = events
             .iter()
-            .try_for_each(|event| write_event(&event, output));
+            .try_for_each(|event| write_event(&event, output, readiness));
         // Nobody waits if the end was not in order.
         let _ = done.send(outcome);
     });
@@ -254,17 +262,28 @@ fn pass_on(to: &SyncSender<Told>, told: Told) {
     }
 }
 
-fn write_event(told: &Told, output: Output) -> Result<()> {
+fn write_event(told: &Told, output: Output, readiness: Readiness) -> Result<()> {
     let (human, json) = told.described();
     match human {
-        Line::Result(text) => output.event(Some(&shown(&text)), &json),
-        Line::Note(text) => {
+        Line::Result(text) if readiness == Readiness::Result => {
+            output.event(Some(&shown(&text)), &json)
+        }
+        Line::Result(text) | Line::Note(text) => {
             if !output.json() {
                 output.note(&shown(&text));
             }
             output.event(None, &json)
         }
     }
+}
+
+/// Where lines for people go that tell what became ready.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Readiness {
+    /// To stdout.
+    Result,
+    /// To stderr: the command's only result is another.
+    Note,
 }
 
 /// Where a line for people goes: what became ready is a result, everything else a note.
@@ -311,6 +330,13 @@ fn described(event: &Event) -> (Line, Value) {
             Line::Note(format!("peer {identifier} ({suite})")),
             json!({"event": "peer", "identifier": identifier.to_string(), "suite": suite.name()}),
         ),
+        Event::Redeemed {
+            identifier,
+            resource,
+        } => (
+            Line::Note(format!("{identifier} has redeemed a ticket for {resource}")),
+            json!({"event": "redeemed", "identifier": identifier.to_string(), "resource": resource}),
+        ),
         Event::Lost { what, why } => (
             Line::Note(format!("lost {what}: {why}")),
             json!({"event": "lost", "what": what, "why": why}),
@@ -333,7 +359,7 @@ struct Handler {
     node: Node,
     home: Home,
     name: Option<Name>,
-    pins: Arc<Pins>,
+    pins: Pins,
 }
 
 impl Handler {
@@ -348,7 +374,7 @@ impl Handler {
                 Ok(_) => self.reload_identity().await,
                 Err(fault) => failed("the clock", &fault),
             },
-            Some(Changed::Peers) => match self.pins.reload(&self.home) {
+            Some(Changed::Peers) => match self.pins.reload(&self.node) {
                 Ok(()) => Answer::ok(""),
                 Err(fault) => failed("peers", &fault),
             },
@@ -371,7 +397,7 @@ impl Handler {
 
     /// Reads again what the home holds: for changes that nobody has told of.
     async fn reload(&self) -> std::result::Result<(), String> {
-        let peers = self.pins.reload(&self.home);
+        let peers = self.pins.reload(&self.node);
         self.read_identity()
             .await
             .map_err(|error| format!("identity: {error}"))?;

@@ -3,7 +3,10 @@
 mod call;
 mod clock;
 mod completions;
+mod connect;
 mod daemon;
+mod expose;
+mod exposure;
 mod identity;
 mod inlet;
 mod man;
@@ -16,6 +19,7 @@ mod relay;
 mod service;
 mod status;
 mod stored;
+mod ticket;
 
 use std::future::Future;
 
@@ -36,6 +40,10 @@ pub(crate) fn run(cli: Cli, output: Output) -> Result<()> {
         Command::Demo(args) => wait_for(demo::run(&args, output)),
         Command::Node(args) => wait_for(node::run(&args, &global, output)),
         Command::Inlet(args) => wait_for(inlet::run(&args, &global, output)),
+        Command::Expose(args) => wait_for(expose::run(&args, &global, output)),
+        Command::Connect(args) => wait_for(connect::run(&args, &global, output)),
+        Command::Ticket(command) => ticket::run(&command, output),
+        Command::Exposure(command) => exposure::run(&command, &global, output),
         Command::Relay(args) => wait_for(relay::run(&args, &global, output)),
         Command::Call(args) => wait_for(call::run(&args, &global, output)),
         Command::Ping(args) => wait_for(ping::run(&args, &global, output)),

@@ -1,13 +1,13 @@
 //! `sealway node`: chosen services, outlets and channel listeners, at given listeners or behind a relay.
 
-use sealway::home::Home;
-use sealway::relay::{RegistrationOptions, RelayRegistration};
-use sealway::store::{Direction, Pin, PinOrigin, Resource};
+use sealway::pins::Pins;
+use sealway::relay::RelayRegistration;
 use sealway::{AddressInUse, Exposure, Node, Service};
-use sealway_core::channel::{Suite, Trust};
+use sealway_core::channel::Suite;
+use sealway_core::relay::Registration;
 
 use super::daemon::Daemon;
-use super::party::{self, Admission, admission, pinned};
+use super::party::{self, Admission, admission};
 use super::relay;
 use crate::args::values::Addr;
 use crate::args::{self, Global, NodeArgs};
@@ -33,8 +33,8 @@ pub(crate) async fn run(args: &NodeArgs, global: &Global, output: Output) -> Res
     }
     let mut _registration = None;
     if let Some(via) = &args.via {
-        let (node, home) = (daemon.node.clone(), daemon.home.clone());
-        match daemon.starting(register(&node, &home, via, args)).await {
+        let (node, pins) = (daemon.node.clone(), daemon.pins.clone());
+        match daemon.starting(register(&node, &pins, via, args)).await {
             Ok(Some(registration)) => _registration = Some(registration),
             Ok(None) => return daemon.end().await,
             Err(error) => return daemon.give_up(error).await,
@@ -46,38 +46,20 @@ pub(crate) async fn run(args: &NodeArgs, global: &Global, output: Output) -> Res
 /// Registers at a relay and stays registered. The relay is pinned when it is first met: from then on it must be the same.
 async fn register(
     node: &Node,
-    home: &Home,
+    pins: &Pins,
     via: &Addr,
     args: &NodeArgs,
 ) -> Result<RelayRegistration> {
-    let resource = format!("relay:{via}");
-    let known = pinned(home, |pin| pin.as_str() == resource)?;
-    let expect = if known.is_empty() {
-        Trust::Everyone
-    } else {
-        Trust::AnyOf(known)
-    };
     let alias = args
         .alias
         .clone()
         .or_else(|| node.identifier().map(|own| own.to_string()));
+    let name = alias.map_or(Registration::Ephemeral, Registration::Alias);
     let suite = args.speaks.suite.unwrap_or(Suite::Hybrid);
-    let options = RegistrationOptions {
-        listener: suite.listener().to_owned(),
-        ..RegistrationOptions::new(alias, expect)
-    };
-    let met = node.meet_relay(&via.to_string(), options).await?;
-    let pin = Pin {
-        direction: Direction::Outbound,
-        resource: Resource::Named(resource),
-        origin: PinOrigin::FirstMeeting,
-        added: home.clock().now(),
-    };
-    // Whoever is told that the node can be reached may rely on the pin.
-    home.peers().pin(*met.identifier(), pin).await?;
-    // It was met before there was a pin.
-    home.peers().raise_floor(*met.identifier(), suite).await?;
-    Ok(met.keep())
+    let registered = node
+        .register_at_known_relay(pins, &via.to_string(), name, suite)
+        .await?;
+    Ok(registered)
 }
 
 /// Opens the listener, the services and the outlets, to whom they are for.

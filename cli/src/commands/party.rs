@@ -1,7 +1,6 @@
 //! Who this end is, whom it trusts, and whom it means to reach.
 
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sealway::channel::ListenerOptions;
@@ -9,7 +8,8 @@ use sealway::channel::floors::Floors;
 use sealway::channel::histories::Histories;
 use sealway::home::Home;
 use sealway::keys::{Parties, PartyLoadError, load_parties};
-use sealway::store::{Direction, Name, Pin, Resource, StoreFault};
+use sealway::pins::Pins;
+use sealway::store::{Direction, Name, Pin, Resource};
 use sealway::{Access, Node};
 use sealway_core::channel::{Suite, Trust};
 use sealway_core::crypto::KeyType;
@@ -83,66 +83,6 @@ async fn keep_time(home: Home) {
     }
 }
 
-/// The inbound pins of a home, in memory: they are asked for each message.
-pub(super) struct Pins {
-    inbound: RwLock<HashMap<Identifier, Vec<Resource>>>,
-}
-
-impl Pins {
-    /// Reads the pins.
-    ///
-    /// # Errors
-    /// The store's faults.
-    pub(super) fn load(home: &Home) -> std::result::Result<Self, StoreFault> {
-        let pins = Self {
-            inbound: RwLock::default(),
-        };
-        pins.reload(home)?;
-        Ok(pins)
-    }
-
-    /// Reads the pins again.
-    ///
-    /// # Errors
-    /// The store's faults; then the former pins hold.
-    pub(super) fn reload(&self, home: &Home) -> std::result::Result<(), StoreFault> {
-        let inbound = home
-            .peers()
-            .list()?
-            .into_iter()
-            .map(|peer| {
-                let pins = peer
-                    .pins
-                    .into_iter()
-                    .filter(|pin| pin.direction == Direction::Inbound);
-                (
-                    peer.identifier,
-                    pins.map(|pin| pin.resource).collect::<Vec<_>>(),
-                )
-            })
-            .filter(|(_, resources)| !resources.is_empty())
-            .collect();
-        *self.inbound.write().unwrap_or_else(PoisonError::into_inner) = inbound;
-        Ok(())
-    }
-
-    fn admits(&self, peer: &Identifier, resource: &str) -> bool {
-        let inbound = self.inbound.read().unwrap_or_else(PoisonError::into_inner);
-        inbound.get(peer).is_some_and(|resources| {
-            resources
-                .iter()
-                .any(|pinned| matches!(pinned, Resource::Any) || pinned.as_str() == resource)
-        })
-    }
-
-    fn knows(&self, peer: &Identifier) -> bool {
-        self.inbound
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains_key(peer)
-    }
-}
-
 /// Who may reach what.
 pub(super) struct Admission {
     /// At the channel listener: whether a peer may reach anything.
@@ -152,7 +92,7 @@ pub(super) struct Admission {
 }
 
 /// Those of `--trust`, for this run, and whoever is pinned at the time.
-pub(super) fn admission(trusted: &[Trusted], pins: &Arc<Pins>) -> Admission {
+pub(super) fn admission(trusted: &[Trusted], pins: &Pins) -> Admission {
     let trust = if trusted.contains(&Trusted::Everyone) {
         Trust::Everyone
     } else {
@@ -162,8 +102,8 @@ pub(super) fn admission(trusted: &[Trusted], pins: &Arc<Pins>) -> Admission {
         });
         Trust::AnyOf(identifiers.collect())
     };
-    let at_listener = (trust.clone(), Arc::clone(pins));
-    let at_service = (trust, Arc::clone(pins));
+    let at_listener = (trust.clone(), pins.clone());
+    let at_service = (trust, pins.clone());
     Admission {
         listener: Access::by(move |peer, _| {
             let (trust, pins) = &at_listener;

@@ -2,7 +2,6 @@
 
 mod line;
 mod progress;
-#[allow(dead_code, reason = "the commands that print tickets are next")]
 pub(crate) mod qr;
 
 pub(crate) use line::{Beside, beside};

@@ -11,4 +11,5 @@ mod network;
 mod support;
 mod table;
 mod things;
+mod tickets;
 mod usage;

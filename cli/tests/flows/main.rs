@@ -10,6 +10,7 @@ mod signals;
 mod suites;
 #[path = "../support/mod.rs"]
 mod support;
+mod tickets;
 mod transcripts;
 mod trust;
 

@@ -12,7 +12,7 @@ use super::support::{DEADLINE, run, sealway};
 use super::{identity, route};
 
 /// A service that sends back what it gets, in capitals.
-fn service() -> String {
+pub(super) fn service() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     thread::spawn(move || {
@@ -31,7 +31,7 @@ fn service() -> String {
     address
 }
 
-fn exchange(address: &str, text: &str) -> std::io::Result<String> {
+pub(super) fn exchange(address: &str, text: &str) -> std::io::Result<String> {
     let mut socket = TcpStream::connect(address)?;
     socket.set_read_timeout(Some(DEADLINE))?;
     socket.write_all(text.as_bytes())?;
@@ -40,7 +40,7 @@ fn exchange(address: &str, text: &str) -> std::io::Result<String> {
     Ok(String::from_utf8(reply).unwrap())
 }
 
-fn start_relay(path: &Path) -> (Running, String) {
+pub(super) fn start_relay(path: &Path) -> (Running, String) {
     let relay = Running::start(
         path,
         &["--home", "relay", "relay", "--listen", "127.0.0.1:0"],

@@ -118,6 +118,8 @@ impl Node {
         home.connections()
             .set(known.clone(), self.shared().now())
             .await?;
+        // It was met before there was a pin.
+        home.peers().raise_floor(known.peer, ticket.suite).await?;
         self.open(pins, known, bound).await
     }
 

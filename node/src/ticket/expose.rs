@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sealway_core::UnixSeconds;
-use sealway_core::channel::Trust;
+use sealway_core::channel::{Suite, Trust};
 use sealway_core::identity::{ChangeHash, Identifier};
 use sealway_core::relay::Registration;
 use sealway_core::ticket::{Reach, Secret, Terms, Ticket, is_resource};
@@ -277,7 +277,9 @@ impl Node {
         let name = Registration::Native {
             service: resource.to_owned(),
         };
-        let registration = self.register_at_known_relay(pins, relay, name).await?;
+        let registration = self
+            .register_at_known_relay(pins, relay, name, SUITE)
+            .await?;
         let reach = Reach::Relay {
             relay: address,
             identifier: Some(*registration.relay()),
@@ -286,8 +288,8 @@ impl Node {
         Ok((reach, registration))
     }
 
-    /// [`Node::register_at_relay`], at whoever was met at that address first: the relay is pinned then, and must be the same from
-    /// then on.
+    /// [`Node::register_at_relay`] in `suite`, at whoever was met at that address first: the relay is pinned then, and must be the
+    /// same, and speak no weaker suite, from then on.
     ///
     /// # Errors
     /// [`ExposeError::Register`], [`ExposeError::Pin`].
@@ -296,6 +298,7 @@ impl Node {
         pins: &Pins,
         relay: &str,
         name: Registration,
+        suite: Suite,
     ) -> Result<RelayRegistration, ExposeError> {
         let home = pins.home();
         let resource = Resource::Named(format!("relay:{relay}"));
@@ -315,16 +318,21 @@ impl Node {
         } else {
             Trust::AnyOf(known)
         };
-        let met = self
-            .meet_relay(relay, RegistrationOptions::named(name, expect))
-            .await?;
+        let options = RegistrationOptions {
+            listener: suite.listener().to_owned(),
+            ..RegistrationOptions::named(name, expect)
+        };
+        let met = self.meet_relay(relay, options).await?;
         let pin = Pin {
             direction: Direction::Outbound,
             resource,
             origin: PinOrigin::FirstMeeting,
             added: self.shared().now(),
         };
+        // Whoever is told that the node can be reached may rely on the pin.
         home.peers().pin(*met.identifier(), pin).await?;
+        // It was met before there was a pin.
+        home.peers().raise_floor(*met.identifier(), suite).await?;
         Ok(met.keep())
     }
 

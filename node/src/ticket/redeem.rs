@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use sealway_core::channel::Trust;
+use sealway_core::channel::{Suite, Trust};
 use sealway_core::identity::Identifier;
 use sealway_core::ticket::{Answer, MAX_REQUEST, REDEEM, Refusal, Request, SecretHash, Ticket};
 use sealway_core::wire::{DecodeError, Frame, MultiAddr, Route};
@@ -141,10 +141,11 @@ impl Hop for RedeemHop {
         let Ok(request) = request else {
             return Step::Refused(Count::UndecodablePayload);
         };
+        let suite = origin.suite;
         let (pins, shared) = (self.pins.clone(), Arc::clone(&node));
         node.spawn(async move {
             let secret = request.secret.hash();
-            if let Some(answer) = admit(&shared, &pins, secret, peer).await {
+            if let Some(answer) = admit(&shared, &pins, secret, peer, suite).await {
                 let answer = Frame::from_slice(&answer.encode());
                 let back = message.return_route;
                 shared.send_soon(Message::new(back, route_to(&REDEEM.into()), answer));
@@ -160,10 +161,16 @@ async fn admit(
     pins: &Pins,
     secret: SecretHash,
     peer: Identifier,
+    suite: Suite,
 ) -> Option<Answer> {
     let home = pins.home();
     match home.exposures().redeem(secret, peer, node.now()).await {
         Ok(resource) => {
+            // It was met before there was a pin.
+            if let Err(fault) = home.peers().raise_floor(peer, suite).await {
+                tracing::error!(%peer, %fault, "the suite floor of a new peer could not be raised");
+                return None;
+            }
             if !pins.admits(&peer, &resource) {
                 take_up(node, pins, peer, resource).await?;
             }

@@ -1,0 +1,80 @@
+//! `sealway expose`: a TCP service for whoever redeems a ticket.
+
+use sealway::ticket::{ExposeError, ExposeOptions, Exposed, Way};
+use serde_json::json;
+
+use super::daemon::{Daemon, EXPOSE};
+use super::ticket;
+use crate::args::{ExposeArgs, Global};
+use crate::error::{CliError, Result};
+use crate::output::Output;
+use crate::terminal::qr;
+
+impl From<ExposeError> for CliError {
+    fn from(error: ExposeError) -> Self {
+        match error {
+            ExposeError::Listen(error) => error.into(),
+            ExposeError::Register(error) => error.into(),
+            ExposeError::AddressInUse(error) => error.into(),
+            ExposeError::Store(error) => error.into(),
+            ExposeError::Pin(error) => error.into(),
+            ExposeError::Fault(error) => error.into(),
+            ExposeError::NameTaken { .. } => CliError::failed(&error).hint(
+                "choose another name (--name), or remove that one: sealway exposure remove NAME",
+            ),
+            error => CliError::failed(&error)
+                .hint("give the relay as HOST:PORT, as the other end reaches it"),
+        }
+    }
+}
+
+/// Exposes the service, prints a ticket, and serves until a signal ends it or the exposure is removed.
+///
+/// # Errors
+/// It cannot be exposed.
+pub(crate) async fn run(args: &ExposeArgs, global: &Global, output: Output) -> Result<()> {
+    let mut daemon = Daemon::start(EXPOSE, global, &args.own, output).await?;
+    let (node, pins) = (daemon.node.clone(), daemon.pins.clone());
+    let way = match &args.via {
+        Some(via) => Way::Relay(via.to_string()),
+        None => Way::Direct(args.listen.as_ref().map(ToString::to_string)),
+    };
+    let options = ExposeOptions {
+        resource: args
+            .name
+            .clone()
+            .unwrap_or_else(|| args.target.port.to_string()),
+        target: args.target.to_string(),
+        way,
+    };
+    let exposing = async {
+        let exposed = node.expose(&pins, options).await?;
+        if !args.no_ticket {
+            issue(&exposed, args, output).await?;
+        }
+        Ok(exposed)
+    };
+    let exposed = match daemon.starting(exposing).await {
+        Ok(Some(exposed)) => exposed,
+        Ok(None) => return daemon.end().await,
+        Err(error) => return daemon.give_up(error).await,
+    };
+    let removed = async move {
+        exposed.removed().await;
+        CliError::failed(format!("{} is not exposed any more", exposed.resource()))
+            .hint("it was removed: sealway exposure remove; to offer it again: sealway expose")
+    };
+    daemon.run_until(removed).await
+}
+
+/// Makes a ticket and prints it: the one line on stdout.
+async fn issue(exposed: &Exposed, args: &ExposeArgs, output: Output) -> Result<()> {
+    let made = exposed.ticket(args.uses, args.expires).await?;
+    let text = made.to_text()?;
+    let mut event = ticket::described(&made);
+    event["event"] = json!("ticket");
+    event["ticket"] = json!(text.as_str());
+    output.event(Some(&text), &event)?;
+    qr::show(&text.to_uppercase(), output);
+    Ok(())
+}
