@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use node_common::{SOON, identifier, ms, pattern};
 use portals::{Portal, Seen, read_to_end};
+use sealway::channel::ListenerOptions;
 use sealway::core::channel::Trust;
 use sealway::core::wire::MultiAddr;
 use sealway::portal::{Inlet, PortalProtocol};
 use sealway::transport::memory::{Direction, LinkProfile, Verdict};
-use sealway::{Access, Count, Exposure, Node, PathError, PathOptions};
+use sealway::{Access, Count, Exposure, Node, PathError, PathOptions, Service};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -78,6 +79,36 @@ async fn connections_go_on_after_the_first_credit_is_used_up() {
         assert!(client.clean && target.clean);
     }
     assert_eq!(portal.client.counters().get(Count::NotExposed), 0);
+}
+
+/// Its answer to the Hello and its echo may both be there before either is looked at.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_speaks_it_is_known_each_time() {
+    let [server, client] = [(); 2].map(|()| Node::builder().ephemeral_identity().start());
+    let everyone = || Access::trust(Trust::Everyone);
+    server
+        .secure_channel_listener("api", ListenerOptions::new(everyone()))
+        .expect("free");
+    server
+        .start_service(
+            Service::Echo,
+            Exposure::local().to_channels(everyone(), "echo"),
+        )
+        .expect("free");
+    let _target = outlet(&server, "out", everyone()).await;
+    let listening = server.listen("127.0.0.1:0").await.expect("a free port");
+    let (_, port) = listening.address.rsplit_once(':').expect("a port");
+    let to = format!("/ip4/127.0.0.1/tcp/{port}/secure/api/service/out");
+    let to: MultiAddr = to.parse().expect("a multiaddr");
+    let options = PathOptions {
+        portal: PortalProtocol::Native,
+        channels: 1,
+        ..PathOptions::expect(Trust::Everyone)
+    };
+    for _ in 0..1_500 {
+        let inlet = client.inlet("127.0.0.1:0", &to, options.clone()).await;
+        inlet.expect("the peer is native").close();
+    }
 }
 
 #[tokio::test(start_paused = true)]

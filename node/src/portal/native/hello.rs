@@ -1,10 +1,14 @@
 //! Whether the peer speaks the native portal: asked once for each channel, ahead of everything.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
 use sealway_core::streams::{HELLO_ADDRESS, Hello, Role};
 use sealway_core::wire::{Frame, Route};
+use tokio::task::unconstrained;
 
 use super::{Portals, Session, admits};
 use crate::channel::Channel;
@@ -27,19 +31,25 @@ pub(crate) async fn greet(channel: &Channel) -> Option<Arc<Session>> {
     let node = Node::from_shared(Arc::clone(&channel.node));
     let question = Hello::OURS.encode();
     let hello = node.request::<Frame>(channel.to(HELLO_ADDRESS), question, PATIENCE);
+    let mut hello = pin!(unconstrained(hello));
     let echo = async {
         if !channel.depend().await {
             std::future::pending().await
         }
     };
-    tokio::select! {
+    let answer = tokio::select! {
         biased;
-        answer = hello => {
-            let answer = Hello::decode(answer.ok()?.as_slice()).ok()?;
-            answer.is_ours().then(|| Portals::begin(&channel.node, &channel.shared, Role::Initiator))
-        }
-        () = echo => None,
-    }
+        answer = &mut hello => answer,
+        // Both answers may have come since the first was looked for.
+        () = echo => poll_fn(|context| match hello.as_mut().poll(context) {
+            Poll::Ready(answer) => Poll::Ready(Some(answer)),
+            Poll::Pending => Poll::Ready(None),
+        }).await?,
+    };
+    let answer = Hello::decode(answer.ok()?.as_slice()).ok()?;
+    answer
+        .is_ours()
+        .then(|| Portals::begin(&channel.node, &channel.shared, Role::Initiator))
 }
 
 /// Where initiators ask.
