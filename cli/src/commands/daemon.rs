@@ -191,6 +191,7 @@ impl Daemon {
             () = self.node.shutdown(END) => Ok(()),
             () = self.signals.end() => Err(CliError::failed("ended at once, as it was asked for twice")),
         };
+        party::keep(&self.home).await;
         let Teller {
             stop,
             told,

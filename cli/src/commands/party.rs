@@ -83,6 +83,14 @@ async fn keep_time(home: Home) {
     }
 }
 
+/// Waits until what the node has learnt of its peers (their histories, and the suites that they were met in) is on the disk.
+pub(super) async fn keep(home: &Home) {
+    // Behind everything that was to be written before.
+    if let Err(fault) = home.clock().persist().await {
+        tracing::warn!(%fault, "what was learnt of peers is not kept");
+    }
+}
+
 /// Who may reach what.
 pub(super) struct Admission {
     /// At the channel listener: whether a peer may reach anything.
