@@ -542,7 +542,8 @@ pub(crate) struct ServiceScope {
 /// `sealway service install`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "COMMAND is node, relay or inlet with its arguments: sealway service install -- relay --listen 0.0.0.0:4100\n\
+    after_help = "COMMAND is node, relay, inlet, expose or connect with its arguments: sealway service install -- relay --listen 0.0.0.0:4100\n\
+    expose needs --no-ticket there, and connect the name of a connection: run them once for the ticket.\n\
     A service of the system runs as the user sealway in /var/lib/sealway, or, with --home, as the user whom that belongs to."
 )]
 pub(crate) struct ServiceInstallArgs {

@@ -28,8 +28,6 @@ use crate::home;
 use crate::output::{Output, shown};
 use crate::signals::{Asked, Signals};
 
-/// The command whose only result is a ticket.
-pub(super) const EXPOSE: &str = "expose";
 /// How long the node may take to end in order.
 const END: Duration = Duration::from_secs(5);
 /// Events that wait for a slow reader of stdout: 1,024, some 200 KiB; beyond, they are lost to it and counted.
@@ -73,6 +71,20 @@ impl Daemon {
         own: &OwnIdentity,
         output: Output,
     ) -> Result<Self> {
+        Self::start_telling(command, global, own, output, Readiness::Result).await
+    }
+
+    /// The same, for a command that says otherwise where people read what became ready.
+    ///
+    /// # Errors
+    /// As [`Daemon::start`].
+    pub(super) async fn start_telling(
+        command: &'static str,
+        global: &Global,
+        own: &OwnIdentity,
+        output: Output,
+        readiness: Readiness,
+    ) -> Result<Self> {
         let signals = Signals::new()
             .map_err(|error| CliError::failed(format!("cannot catch signals: {error}")))?;
         let home = home::open(global)?;
@@ -80,11 +92,6 @@ impl Daemon {
         let name = own.identity.as_deref().map(name_of).transpose()?;
         let node = party::start_node(&home, name.as_ref()).await?;
         let pins = Pins::open(&home)?;
-        let readiness = if command == EXPOSE {
-            Readiness::Note
-        } else {
-            Readiness::Result
-        };
         let teller = tell(&node, output, readiness);
         let handler = Handler {
             command,
@@ -280,7 +287,7 @@ fn write_event(told: &Told, output: Output, readiness: Readiness) -> Result<()> 
 
 /// Where lines for people go that tell what became ready.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Readiness {
+pub(super) enum Readiness {
     /// To stdout.
     Result,
     /// To stderr: the command's only result is another.

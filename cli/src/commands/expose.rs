@@ -3,7 +3,7 @@
 use sealway::ticket::{ExposeError, ExposeOptions, Exposed, Way};
 use serde_json::json;
 
-use super::daemon::{Daemon, EXPOSE};
+use super::daemon::{Daemon, Readiness};
 use super::ticket;
 use crate::args::{ExposeArgs, Global};
 use crate::error::{CliError, Result};
@@ -33,7 +33,13 @@ impl From<ExposeError> for CliError {
 /// # Errors
 /// It cannot be exposed.
 pub(crate) async fn run(args: &ExposeArgs, global: &Global, output: Output) -> Result<()> {
-    let mut daemon = Daemon::start(EXPOSE, global, &args.own, output).await?;
+    // So that `sealway expose 5432 >FILE` makes a file that holds a ticket, and nothing else.
+    let readiness = if args.no_ticket {
+        Readiness::Result
+    } else {
+        Readiness::Note
+    };
+    let mut daemon = Daemon::start_telling("expose", global, &args.own, output, readiness).await?;
     let (node, pins) = (daemon.node.clone(), daemon.pins.clone());
     let way = match &args.via {
         Some(via) => Way::Relay(via.to_string()),

@@ -35,9 +35,10 @@ pub(crate) fn run(command: &ExposureCommand, global: &Global, output: Output) ->
                 let name = shown(&exposed.resource);
                 let _ = writeln!(
                     lines,
-                    "{name:<16}  {}  {} tickets, redeemed by {redeemed}",
+                    "{name:<16}  {}  {} ticket{}, redeemed by {redeemed}",
                     exposed.target,
                     own.len(),
+                    plural(own.len()),
                 );
                 values.push(described(exposed, &own));
             }
@@ -47,14 +48,20 @@ pub(crate) fn run(command: &ExposureCommand, global: &Global, output: Output) ->
             let unpinned = home.exposures().remove(name).wait()?;
             tell_others(&home, Changed::Peers, output)?;
             output.note(&format!(
-                "{} is not exposed any more; {} peers are not pinned for it any more",
+                "{} is not exposed any more; {} peer{} lost it",
                 shown(name),
-                unpinned.len()
+                unpinned.len(),
+                plural(unpinned.len()),
             ));
             let unpinned: Vec<_> = unpinned.iter().map(ToString::to_string).collect();
             output.result("", &json!({"name": name, "unpinned": unpinned}))
         }
     }
+}
+
+/// The ending of a word of which there are so many.
+fn plural(number: usize) -> &'static str {
+    if number == 1 { "" } else { "s" }
 }
 
 fn described(exposed: &Exposed, tickets: &[&Issued]) -> Value {

@@ -1,15 +1,20 @@
 //! The two commands: expose and connect, directly and through a relay, across restarts, and for those who come too late.
 
 use std::fs;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Instant;
 
 use rustix::process::Signal;
+use sealway_core::ticket::Ticket;
 use serde_json::Value;
 
 use super::portals::{exchange, service, start_relay};
 use super::support::DEADLINE;
-use super::support::running::Running;
+use super::support::running::{Running, Watched};
+use super::support::sealway;
 use super::{at, json};
 
 fn expose(path: &Path, more: &[&str]) -> Running {
@@ -28,6 +33,23 @@ fn connect(path: &Path, home: &str, by: &str) -> (Running, String) {
     let connected = Running::start(path, &["--home", home, "connect", by, "--port", "0"]);
     let address = connected.address("ready");
     (connected, address)
+}
+
+/// A connection that is carried.
+fn opened(address: &str) -> TcpStream {
+    let mut socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    socket.write_all(b"hello").unwrap();
+    let mut reply = [0; 5];
+    socket.read_exact(&mut reply).unwrap();
+    assert_eq!(&reply, b"HELLO");
+    socket
+}
+
+/// It ends, and not as if the other end had said all.
+fn is_reset(socket: &mut TcpStream) {
+    let ended = socket.read(&mut [0; 16]).unwrap_err();
+    assert_eq!(ended.kind(), ErrorKind::ConnectionReset, "{ended}");
 }
 
 /// Connections are tried until one is carried again.
@@ -93,14 +115,125 @@ fn removing_the_exposure_ends_what_is_open_and_both_commands_say_so() {
     );
     fs::write(path.join("ticket"), ticket(&a)).unwrap();
     let (_b, address) = connect(path, "b", "@ticket");
-    assert_eq!(exchange(&address, "hello").unwrap(), "HELLO");
+    let mut open = opened(&address);
     let listed = json(path, "a", &["exposure", "list"]);
     let redeemers = listed[0]["tickets"][0]["redeemers"].as_array().unwrap();
     assert_eq!(redeemers.len(), 1);
     let removed = json(path, "a", &["exposure", "remove", "shout"]);
     assert_eq!(removed["unpinned"], Value::Array(redeemers.clone()));
+    is_reset(&mut open);
     exchange(&address, "hello").unwrap_err();
     assert_eq!(json(path, "a", &["exposure", "list"]), Value::Array(vec![]));
+}
+
+#[test]
+fn removing_the_peer_at_either_end_ends_what_is_open() {
+    for remover in ["a", "b"] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        let a = expose(path, &[&service(), "--listen", "127.0.0.1:0"]);
+        fs::write(path.join("ticket"), ticket(&a)).unwrap();
+        let (b, address) = connect(path, "b", "@ticket");
+        let mut open = opened(&address);
+        let pinned = json(path, remover, &["peer", "list"]);
+        let peer = pinned[0]["identifier"].as_str().unwrap();
+        let removed = at(path, remover, &["peer", "remove", peer]);
+        assert_eq!(removed.code, Some(0), "{removed:?}");
+        is_reset(&mut open);
+        if remover == "b" {
+            assert_eq!(b.ended(), Some(3), "it was to go there only");
+            continue;
+        }
+        let why = b.event("refused")["why"].clone();
+        assert!(why.as_str().unwrap().contains("to nothing"), "{why}");
+        exchange(&address, "hello").unwrap_err();
+        // What was taken back is not there to be redeemed again.
+        let again = at(path, "b", &["connect", "@ticket", "--port", "0"]);
+        assert_eq!(again.code, Some(3), "{again:?}");
+    }
+}
+
+/// The bytes that would give a ticket away: its text's last half, which has the secret, and the secret in hex and as `Debug` has it.
+fn giveaways(text: &str) -> [String; 3] {
+    let secret = *Ticket::parse(text).unwrap().secret.as_bytes();
+    let hex = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    [
+        text[text.len() / 2..].to_owned(),
+        hex,
+        format!("{:?}", &secret[..8]).replace(']', ""),
+    ]
+}
+
+fn gives_away(said: &str, text: &str) -> bool {
+    let said = said.to_ascii_lowercase();
+    giveaways(text).iter().any(|part| said.contains(part))
+}
+
+#[test]
+fn no_ticket_shows_in_logs_or_in_the_list_of_processes() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let start = |says: &str, arguments: &[&str]| {
+        let mut command = sealway(path);
+        command.args(["--log", "trace"]).args(arguments);
+        Watched::start(command.stderr(fs::File::create(path.join(says)).unwrap()))
+    };
+    let service = service();
+    let listening = ["--listen", "127.0.0.1:0", "--name", "shout"];
+    let offer = ["--home", "a", "expose", &service];
+    let a = start("a.err", &[&offer[..], &listening].concat());
+    let text = a.line("sealway1");
+    fs::write(path.join("ticket"), &text).unwrap();
+    let redeem = |says: &str, by: &str| start(says, &["--home", "b", "connect", by, "--port", "0"]);
+    let b = redeem("b.err", "@ticket");
+    let address = b.line("ready on ").split_off("ready on ".len());
+    assert_eq!(exchange(&address, "hello").unwrap(), "HELLO");
+    let listed = |id: u32| fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap();
+    assert!(!gives_away(&listed(a.id()), &text));
+    assert!(!gives_away(&listed(b.id()), &text));
+    let late = at(path, "late", &["--log", "trace", "connect", "@ticket"]);
+    assert_eq!(late.code, Some(3), "{late:?}");
+    assert!(!gives_away(&late.stderr, &text));
+    assert_eq!(b.end(Signal::TERM), Some(0));
+    // Whoever gives it as an argument is seen, by the same search.
+    let b = redeem("again.err", &text);
+    b.line("ready on ");
+    assert!(gives_away(&listed(b.id()), &text));
+    assert_eq!(b.end(Signal::TERM), Some(0));
+    assert_eq!(a.end(Signal::TERM), Some(0));
+    for home in ["a", "b"] {
+        let said = fs::read_to_string(path.join(format!("{home}.err"))).unwrap();
+        assert!(said.contains("DEBUG"), "it was logged at all: {said}");
+        assert!(!gives_away(&said, &text));
+        let database = fs::read(path.join(home).join("state.db")).unwrap();
+        let secret = *Ticket::parse(&text).unwrap().secret.as_bytes();
+        assert!(
+            !database.windows(32).any(|window| window == secret),
+            "{home}"
+        );
+    }
+    // What is searched for is found where it is.
+    for part in giveaways(&text) {
+        assert!(gives_away(&format!("x{part}x"), &text));
+    }
+}
+
+#[test]
+fn what_expose_prints_for_people_is_the_ticket_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let start = |more: &[&str]| {
+        let mut command = sealway(path);
+        let arguments = ["--home", "a", "expose", "5432", "--listen", "127.0.0.1:0"];
+        command.args(arguments).args(more).stderr(Stdio::null());
+        Watched::start(&mut command)
+    };
+    let exposed = start(&[]);
+    let text = exposed.line("");
+    Ticket::parse(&text).unwrap();
+    assert_eq!(exposed.end_and_rest(Signal::TERM), (Some(0), Vec::new()));
+    // Without one it says that it is ready.
+    assert!(start(&["--no-ticket"]).line("").starts_with("listening on"));
 }
 
 #[test]

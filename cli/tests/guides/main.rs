@@ -2,7 +2,7 @@
 //! is compared with what the document shows.
 //!
 //! A code block whose lines begin with `NAME$ ` is a session. Identifiers, ports and the relay's host are replaced by this
-//! run's, times by `T`; a shown line `…` stands for any lines, and one that ends with `…` for any end.
+//! run's, times by `T`; `NAME$ ^C` interrupts what NAME has running; a shown line `…` stands for any lines, and one that ends with `…` for any end.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be prepared fails")]
 
@@ -36,6 +36,17 @@ fn play(document: &str, heading: &str) -> usize {
 #[test]
 fn the_readmes_commands_do_what_it_says() {
     assert!(play("README.md", "The command") >= 10);
+}
+
+#[test]
+fn the_first_minute_goes_as_it_is_told() {
+    assert!(play("docs/first-minute.md", "Two commands") >= 4);
+    assert!(play("docs/first-minute.md", "Through a relay") >= 4);
+}
+
+#[test]
+fn a_ticket_is_redeemed_spent_and_taken_back_as_the_document_says() {
+    assert!(play("docs/tickets.md", "The life of a ticket") >= 7);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::session::Step;
@@ -25,6 +26,7 @@ const PORTS: [&str; 5] = ["4100", "8081", "15432", "5432", "4200"];
 
 /// A command that stays.
 struct Standing {
+    who: String,
     child: Child,
     printed: Receiver<String>,
 }
@@ -69,6 +71,9 @@ impl World {
     pub(crate) fn perform(&mut self, step: &Step) -> Result<(), String> {
         let command = self.here(&step.command);
         let words: Vec<&str> = command.split_whitespace().collect();
+        if words == ["^C"] {
+            return self.interrupt(&step.who);
+        }
         if let [assignment] = words[..]
             && assignment.contains('=')
         {
@@ -79,8 +84,9 @@ impl World {
         if let ["curl", url] = words[..] {
             return self.compare(step, &fetch(url)?);
         }
-        let stays =
-            words.first() == Some(&"sealway") && STAYS.contains(words.get(1).unwrap_or(&""));
+        let stays = words.first() == Some(&"sealway")
+            && STAYS.contains(words.get(1).unwrap_or(&""))
+            && !is_refused(step);
         let printed = match stays {
             true => self.stay(step, &command)?,
             false => self.finish(step, &command)?,
@@ -111,11 +117,30 @@ impl World {
         shell
     }
 
+    /// Ends what a person has running, in order.
+    fn interrupt(&mut self, who: &str) -> Result<(), String> {
+        let (ended, stay): (Vec<_>, _) = self
+            .standing
+            .drain(..)
+            .partition(|standing| standing.who == who);
+        self.standing = stay;
+        for mut standing in ended {
+            let id = i32::try_from(standing.child.id())
+                .ok()
+                .and_then(Pid::from_raw);
+            kill_process(id.unwrap(), Signal::INT).map_err(|error| error.to_string())?;
+            let status = standing.child.wait().map_err(|error| error.to_string())?;
+            if !status.success() {
+                return Err(format!("^C ended it with {status}"));
+            }
+        }
+        Ok(())
+    }
+
     /// A command that ends: its lines, stderr's behind stdout's.
     fn finish(&self, step: &Step, command: &str) -> Result<Vec<String>, String> {
         let ran = run_within(&mut self.shell(&step.who, command), 3 * DEADLINE);
-        let refused = step.shown.iter().any(|line| line.starts_with("error:"));
-        if (ran.code != Some(0)) != refused {
+        if (ran.code != Some(0)) != is_refused(step) {
             return Err(format!("{ran:?}"));
         }
         let lines = ran.stdout.lines().chain(ran.stderr.lines());
@@ -139,7 +164,11 @@ impl World {
                 }
             }
         });
-        self.standing.push(Standing { child, printed });
+        self.standing.push(Standing {
+            who: step.who.clone(),
+            child,
+            printed,
+        });
         let standing = self.standing.last().unwrap();
         let mut lines = Vec::new();
         for _ in 0..step.shown.len().max(1) {
@@ -188,6 +217,11 @@ impl World {
             })
             .collect()
     }
+}
+
+/// Whether the document shows that the command fails.
+fn is_refused(step: &Step) -> bool {
+    step.shown.iter().any(|line| line.starts_with("error:"))
 }
 
 /// Runs of letters and digits, and what is between them.

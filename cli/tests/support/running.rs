@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -67,6 +67,19 @@ impl Running {
     /// Its process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Waits until it ends by itself; the exit code.
+    pub(crate) fn ended(mut self) -> Option<i32> {
+        // Its last events, then the end of stdout.
+        let ended = loop {
+            if let Err(why) = self.events.recv_timeout(DEADLINE) {
+                break why;
+            }
+        };
+        assert_eq!(ended, RecvTimeoutError::Disconnected, "it goes on");
+        let status = self.child.wait().expect("it is a child");
+        status.code()
     }
 
     /// Sends a signal and waits for the end; the exit code.
@@ -144,6 +157,13 @@ impl Watched {
     pub(crate) fn end(mut self, signal: Signal) -> Option<i32> {
         send(&self.child, signal);
         self.child.wait().expect("it is a child").code()
+    }
+
+    /// The same, and the lines that it had still to say.
+    pub(crate) fn end_and_rest(mut self, signal: Signal) -> (Option<i32>, Vec<String>) {
+        send(&self.child, signal);
+        let code = self.child.wait().expect("it is a child").code();
+        (code, self.lines.iter().collect())
     }
 }
 

@@ -295,6 +295,21 @@ mod tests {
     }
 
     #[test]
+    fn a_service_of_tickets_holds_none_and_makes_none() {
+        let read = |words: &[&str]| unit(Scope::User, Account::Own, "/home/bob/state", words);
+        let refused = |words: &[&str]| read(words).unwrap_err().to_string();
+        assert!(refused(&["expose", "5432"]).contains("a ticket"));
+        assert!(refused(&["connect", "@ticket"]).contains("by name"));
+        assert!(refused(&["connect", "-"]).contains("by name"));
+        read(&["expose", "5432", "--no-ticket"]).unwrap();
+        for (port, capability) in [("1024", ""), ("543", "CAP_NET_BIND_SERVICE")] {
+            let words = ["connect", "5432", "--port", port];
+            let unit = unit(Scope::System, Account::Ours, "/var/lib/sealway", &words).unwrap();
+            assert_eq!(line(&unit, "AmbientCapabilities").concat(), capability);
+        }
+    }
+
+    #[test]
     fn a_home_of_a_user_is_all_that_a_service_sees_of_the_homes() {
         let words = ["node", "--listen", "unix:/run/files/s"];
         let owner = Account::Owner("bob".to_owned());

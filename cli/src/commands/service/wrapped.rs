@@ -7,7 +7,7 @@ use clap::Parser as _;
 use sealway_core::ticket::Ticket;
 
 use crate::args::values::Addr;
-use crate::args::{Cli, Command, explain_line};
+use crate::args::{Cli, Command, ConnectArgs, ExposeArgs, explain_line};
 use crate::error::{CliError, Result};
 
 /// Ports below are for those with the capability CAP_NET_BIND_SERVICE (ip(7)).
@@ -51,18 +51,20 @@ impl Wrapped {
             Command::Node(args) => ("node", args.listen.iter().collect()),
             Command::Relay(args) => ("relay", args.listen.iter().collect()),
             Command::Inlet(args) => ("inlet", vec![&args.listen]),
+            Command::Expose(args) => ("expose", exposed(args)?),
+            Command::Connect(args) => ("connect", connected(args)?),
             _ => {
                 return Err(CliError::usage(
                     "that command comes to an end by itself: it is nothing for a service",
                 )
-                .hint("a service runs one of: node, relay, inlet"));
+                .hint("a service runs one of: node, relay, inlet, expose, connect"));
             }
         };
         let mut wrapped = Self {
             command,
             arguments: words.to_vec(),
             socket_directories: Vec::new(),
-            low_port: false,
+            low_port: matches!(&cli.command, Command::Connect(args) if args.port.is_some_and(is_low)),
         };
         for address in listen {
             wrapped.listens_at(address)?;
@@ -73,7 +75,7 @@ impl Wrapped {
     fn listens_at(&mut self, address: &Addr) -> Result<()> {
         match address {
             Addr::Tcp(endpoint) => {
-                self.low_port |= (1..FIRST_FREE_PORT).contains(&endpoint.port);
+                self.low_port |= is_low(endpoint.port);
             }
             Addr::Unix(path) => {
                 let directory = path.parent().filter(|_| path.is_absolute());
@@ -94,6 +96,31 @@ impl Wrapped {
         }
         Ok(())
     }
+}
+
+fn is_low(port: u16) -> bool {
+    (1..FIRST_FREE_PORT).contains(&port)
+}
+
+/// A service starts again and again, and a ticket in a journal is in too many hands.
+fn exposed(args: &ExposeArgs) -> Result<Vec<&Addr>> {
+    if !args.no_ticket {
+        return Err(CliError::usage(
+            "each start would make a ticket, and the journal would keep it",
+        )
+        .hint("run sealway expose once for the ticket; the service serves who has redeemed it: expose … --no-ticket"));
+    }
+    Ok(args.listen.iter().collect())
+}
+
+fn connected(args: &ConnectArgs) -> Result<Vec<&Addr>> {
+    if args.ticket.0.starts_with(['@', '-']) {
+        return Err(
+            CliError::usage("a service connects by name: its ticket is redeemed already")
+                .hint("run sealway connect TICKET once, as the service's user; it prints the name"),
+        );
+    }
+    Ok(args.listen.iter().collect())
 }
 
 /// Whether a path is below a directory that `PrivateTmp=` hides.
