@@ -1,5 +1,7 @@
 //! The forms of the command line. Scripts rely on them: they grow, and do not change.
 
+#[cfg(test)]
+mod documents;
 pub(crate) mod route;
 mod usage;
 pub(crate) mod values;

@@ -50,6 +50,11 @@ fn a_ticket_is_redeemed_spent_and_taken_back_as_the_document_says() {
 }
 
 #[test]
+fn the_suites_are_spoken_as_the_document_on_ockam_says() {
+    assert!(play("docs/ockam.md", "Suites and listeners") >= 7);
+}
+
+#[test]
 fn a_relay_can_be_looked_at_as_the_document_says() {
     assert!(play("docs/what-a-relay-sees.md", "Look for yourself") >= 6);
 }
