@@ -7,6 +7,7 @@
 mod blocks;
 mod far;
 mod handshake;
+mod inlet;
 mod load;
 mod messages;
 mod points;
@@ -18,7 +19,7 @@ mod tunnel;
 
 use clap::{Parser, Subcommand};
 use load::Durations;
-use points::points;
+use points::{Figure, points};
 use process::Process;
 use report::Report;
 use std::collections::BTreeMap;
@@ -26,7 +27,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
-use tunnel::{Homes, Tunnel};
+use tunnel::{Homes, Kind, Tunnel};
 
 #[derive(Parser)]
 #[command(about = "Sealway's benchmarks: every figure with its baseline of the same round")]
@@ -59,6 +60,9 @@ enum Part {
         /// Where to
         target: SocketAddr,
     },
+    /// An inlet of a protocol that nobody else would choose
+    #[command(hide = true)]
+    Inlet(inlet::Args),
 }
 
 impl Args {
@@ -105,6 +109,7 @@ fn main() -> ExitCode {
     let done = match args.part {
         Some(Part::Serve) => far::serve(),
         Some(Part::Forward { target }) => far::forward(target),
+        Some(Part::Inlet(args)) => inlet::run(&args),
         None => measure(&args),
     };
     match done {
@@ -139,6 +144,27 @@ fn measure(args: &Args) -> io::Result<()> {
     }
 }
 
+/// The portals that are measured, and what each is called: direct, and through a relay.
+const KINDS: [(Kind, [&str; 2]); 3] = [
+    (Kind::Native, ["portal", "relay"]),
+    (Kind::Striped, ["portal_4_channels", "relay_4_channels"]),
+    (Kind::Reference, ["reference", "reference_relay"]),
+];
+
+/// Sealway's portal protocol with the reference's of the same round as the baseline.
+fn against_reference(report: &mut Report, measured: &BTreeMap<&str, Vec<Figure>>) {
+    for (ours, theirs) in [("portal", "reference"), ("relay", "reference_relay")] {
+        let (Some(ours_measured), Some(baselines)) = (measured.get(ours), measured.get(theirs))
+        else {
+            continue;
+        };
+        for (figure, baseline) in ours_measured.iter().zip(baselines) {
+            let name = format!("{ours}_to_{theirs}/{}", figure.name);
+            report.add(&name, figure.unit, figure.value, Some(baseline.value));
+        }
+    }
+}
+
 /// All tunnels are up at once. Each point is measured on one after the other, a tunnel right beside its baseline, round
 /// after round, starting with another one each time.
 fn tunnels(args: &Args, report: &mut Report) -> io::Result<()> {
@@ -147,10 +173,12 @@ fn tunnels(args: &Args, report: &mut Report) -> io::Result<()> {
     let homes = Homes::new(process::sealway()?)?;
     let mut tunnels = vec![
         Tunnel::plain("plain2", 2, &address)?,
-        Tunnel::portal(&homes, &address)?,
         Tunnel::plain("plain3", 3, &address)?,
-        Tunnel::relayed(&homes, &address)?,
     ];
+    for (kind, [direct, relayed]) in KINDS {
+        tunnels.push(Tunnel::direct(direct, kind, &homes, &address)?);
+        tunnels.push(Tunnel::relayed(relayed, kind, &homes, &address)?);
+    }
     for round in 1..=args.rounds() {
         for point in points() {
             eprintln!("round {round}: {}", point.name());
@@ -177,6 +205,7 @@ fn tunnels(args: &Args, report: &mut Report) -> io::Result<()> {
                     );
                 }
             }
+            against_reference(report, &measured);
         }
         tunnels.rotate_left(1);
     }

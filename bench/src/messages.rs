@@ -2,9 +2,10 @@
 //! over TCP, and channels opened a second against what the primitives of their handshakes allow on one core.
 
 use crate::handshake;
+use crate::load::Percentiles;
 use crate::report::Report;
 use sealway::channel::{ChannelOptions, ListenerOptions};
-use sealway::core::channel::Trust;
+use sealway::core::channel::{Suite, Trust};
 use sealway::core::wire::{Address, Frame, Route};
 use sealway::{Access, Context, Delivery, Exposure, Message, Node, Worker, WorkerError};
 use std::error::Error;
@@ -38,14 +39,39 @@ pub(crate) fn measure(report: &mut Report, duration: Duration) -> io::Result<()>
         runtime.block_on(in_task(through_a_channel(duration))),
     );
     for at_once in [1, 8] {
-        let measured = runtime.block_on(in_task(channels(at_once, duration)));
+        let [classical, hybrid] =
+            Suite::ALL.map(|suite| runtime.block_on(in_task(channels(suite, at_once, duration))));
         let baseline = handshake::bare_seconds(duration).map(|seconds| 1.0 / seconds);
-        add(
-            &format!("channels/created_x{at_once}"),
-            measured.and_then(|rate| Ok((rate, Some(baseline?)))),
-        );
+        let classical = classical.and_then(|classical| Ok((classical, baseline?)));
+        let (rates, times) = match (classical, hybrid) {
+            (Ok((classical, bare)), Ok(hybrid)) => (
+                [(classical.rate, bare), (hybrid.rate, classical.rate)],
+                [classical.times, hybrid.times],
+            ),
+            (Err(error), _) | (_, Err(error)) => {
+                report.failed(&format!("channels x{at_once}"), &failed(error));
+                continue;
+            }
+        };
+        let [classical, hybrid] = rates;
+        for (name, (rate, baseline)) in [("created", classical), ("hybrid_created", hybrid)] {
+            let name = format!("channels/{name}_x{at_once}");
+            report.add(&name, "1/s", rate, Some(baseline));
+        }
+        let [classical, hybrid] = times;
+        for (name, time, baseline) in [
+            ("p50", hybrid.p50_us, classical.p50_us),
+            ("p99", hybrid.p99_us, classical.p99_us),
+        ] {
+            let name = format!("channels/hybrid_creation_x{at_once}_{name}");
+            report.add(&name, "us", time, Some(baseline));
+        }
     }
     Ok(())
+}
+
+fn failed(error: Box<dyn Error + Send + Sync>) -> io::Error {
+    io::Error::other(error.to_string())
 }
 
 /// Runs it where the runtime's tasks run: what `block_on` polls itself is woken more slowly.
@@ -156,22 +182,25 @@ async fn bare_queue(duration: Duration) -> Result<f64> {
 }
 
 /// Two nodes, a TCP connection between them over loopback, a listener for channels at the second.
-async fn pair() -> Result<(Node, Node, Route)> {
+async fn pair(suite: Suite) -> Result<(Node, Node, Route)> {
     let (near, far) = (
         Node::builder().ephemeral_identity().start(),
         Node::builder().ephemeral_identity().start(),
     );
-    far.secure_channel_listener("api", ListenerOptions::new(Access::trust(Trust::Everyone)))?;
+    for suite in Suite::ALL {
+        let options = ListenerOptions::new(Access::trust(Trust::Everyone));
+        far.secure_channel_listener(suite.listener(), options)?;
+    }
     let listening = far.listen("tcp:127.0.0.1:0").await?;
     let link = near.connect(&listening.address).await?;
-    let to = [link.address().clone(), Address::local("api")]
+    let to = [link.address().clone(), Address::local(suite.listener())]
         .into_iter()
         .collect();
     Ok((near, far, to))
 }
 
 async fn through_a_channel(duration: Duration) -> Result<(f64, Option<f64>)> {
-    let (near, far, to) = pair().await?;
+    let (near, far, to) = pair(Suite::Classical).await?;
     let counted = counting(
         &far,
         Exposure::local().to_channels(Access::trust(Trust::Everyone), "count"),
@@ -188,30 +217,42 @@ async fn through_a_channel(duration: Duration) -> Result<(f64, Option<f64>)> {
     Ok((rate, None))
 }
 
-/// Channels opened (and closed) a second over one connection, `at_once` in flight.
-async fn channels(at_once: usize, duration: Duration) -> Result<f64> {
-    let (near, far, to) = pair().await?;
+/// How channels were opened.
+struct Opened {
+    /// A second.
+    rate: f64,
+    /// From the first message to the initiator's leave to send.
+    times: Percentiles,
+}
+
+/// Channels opened (and closed) over one connection, `at_once` in flight.
+async fn channels(suite: Suite, at_once: usize, duration: Duration) -> Result<Opened> {
+    let (near, far, to) = pair(suite).await?;
     let began = Instant::now();
     let mut opening = JoinSet::new();
     for _ in 0..at_once {
         let (near, to) = (near.clone(), to.clone());
         opening.spawn(async move {
-            let mut count = 0_u64;
+            let mut times = Vec::new();
             while began.elapsed() < duration {
-                near.secure_channel(to.clone(), ChannelOptions::expect(Trust::Everyone))
-                    .await?
-                    .close();
-                count += 1;
+                let asked = Instant::now();
+                let options = ChannelOptions::expect(Trust::Everyone);
+                let channel = near.secure_channel(to.clone(), options).await?;
+                times.push(asked.elapsed());
+                channel.close();
             }
-            Result::Ok(count)
+            Result::Ok(times)
         });
     }
-    let mut count = 0;
+    let mut times = Vec::new();
     while let Some(opened) = opening.join_next().await {
-        count += opened??;
+        times.extend(opened??);
     }
-    let rate = count as f64 / began.elapsed().as_secs_f64();
+    let rate = times.len() as f64 / began.elapsed().as_secs_f64();
     near.shutdown(SHUTDOWN).await;
     far.shutdown(SHUTDOWN).await;
-    Ok(rate)
+    Ok(Opened {
+        rate,
+        times: Percentiles::of(times)?,
+    })
 }

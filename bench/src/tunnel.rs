@@ -7,6 +7,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// What a portal speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Sealway's protocol, as two Sealway ends find out.
+    Native,
+    /// The same over four channels, each on a connection of its own.
+    Striped,
+    /// The reference's protocol.
+    Reference,
+}
+
 /// A running tunnel to the service.
 pub(crate) struct Tunnel {
     pub(crate) name: &'static str,
@@ -50,15 +61,18 @@ impl Tunnel {
         Self::new(name, None, &address, processes)
     }
 
-    /// Inlet and outlet, each a `sealway` process, in between one secure channel over one TCP connection.
-    pub(crate) fn portal(homes: &Homes, service: &str) -> io::Result<Self> {
-        let (node_id, inlet_id) = (
-            homes.identity("portal-node")?,
-            homes.identity("portal-inlet")?,
-        );
+    /// Inlet and outlet, each a process, in between one secure channel over one TCP connection, or as many as the kind says.
+    pub(crate) fn direct(
+        name: &'static str,
+        kind: Kind,
+        homes: &Homes,
+        service: &str,
+    ) -> io::Result<Self> {
+        let node_home = format!("{name}-node");
+        let (node_id, trusted) = (homes.identity(&node_home)?, homes.trusted(name, kind)?);
         let outlet = format!("bench={service}");
         let node = homes.start(
-            "portal-node",
+            &node_home,
             &[
                 "node",
                 "--listen",
@@ -66,40 +80,32 @@ impl Tunnel {
                 "--outlet",
                 &outlet,
                 "--trust",
-                &inlet_id,
+                &trusted,
             ],
         )?;
         let node_address = node.address("listening")?;
         let port = port_of(&node_address)?;
         let to = format!("/ip4/127.0.0.1/tcp/{port}/secure/api/service/bench");
-        let inlet = homes.start(
-            "portal-inlet",
-            &[
-                "inlet",
-                "--listen",
-                "127.0.0.1:0",
-                "--to",
-                &to,
-                "--expect",
-                &node_id,
-            ],
-        )?;
-        let address = inlet.address("ready")?;
-        Self::new("portal", Some("plain2"), &address, vec![inlet, node])
+        let (inlet, address) = homes.inlet(name, kind, &to, &node_id)?;
+        Self::new(name, Some("plain2"), &address, vec![inlet, node])
     }
 
     /// The same through a relay process.
-    pub(crate) fn relayed(homes: &Homes, service: &str) -> io::Result<Self> {
-        let (node_id, inlet_id) = (
-            homes.identity("relayed-node")?,
-            homes.identity("relayed-inlet")?,
-        );
-        let relay = homes.start("relay", &["relay", "--listen", "127.0.0.1:0"])?;
+    pub(crate) fn relayed(
+        name: &'static str,
+        kind: Kind,
+        homes: &Homes,
+        service: &str,
+    ) -> io::Result<Self> {
+        let node_home = format!("{name}-node");
+        let (node_id, trusted) = (homes.identity(&node_home)?, homes.trusted(name, kind)?);
+        let relay_home = format!("{name}-relay");
+        let relay = homes.start(&relay_home, &["relay", "--listen", "127.0.0.1:0"])?;
         let relay_address = relay.address("listening")?;
         let port = port_of(&relay_address)?;
         let outlet = format!("bench={service}");
         let node = homes.start(
-            "relayed-node",
+            &node_home,
             &[
                 "node",
                 "--via",
@@ -109,26 +115,14 @@ impl Tunnel {
                 "--outlet",
                 &outlet,
                 "--trust",
-                &inlet_id,
+                &trusted,
             ],
         )?;
         node.event("ready")?;
         let to =
             format!("/ip4/127.0.0.1/tcp/{port}/service/forward_to_bench/secure/api/service/bench");
-        let inlet = homes.start(
-            "relayed-inlet",
-            &[
-                "inlet",
-                "--listen",
-                "127.0.0.1:0",
-                "--to",
-                &to,
-                "--expect",
-                &node_id,
-            ],
-        )?;
-        let address = inlet.address("ready")?;
-        Self::new("relay", Some("plain3"), &address, vec![inlet, relay, node])
+        let (inlet, address) = homes.inlet(name, kind, &to, &node_id)?;
+        Self::new(name, Some("plain3"), &address, vec![inlet, relay, node])
     }
 }
 
@@ -164,6 +158,44 @@ impl Homes {
         identifier
             .map(str::to_owned)
             .ok_or_else(|| io::Error::other(format!("identity create: {} {text}", output.status)))
+    }
+
+    /// Whom the node of a tunnel admits: its inlet, which has no home if this program runs it.
+    fn trusted(&self, name: &str, kind: Kind) -> io::Result<String> {
+        match kind {
+            Kind::Native | Kind::Striped => self.identity(&format!("{name}-inlet")),
+            Kind::Reference => Ok("everyone".to_owned()),
+        }
+    }
+
+    /// An inlet to `to`, and where it listens.
+    fn inlet(
+        &self,
+        name: &str,
+        kind: Kind,
+        to: &str,
+        expect: &str,
+    ) -> io::Result<(Process, String)> {
+        if kind == Kind::Reference {
+            let inlet = Process::start_own(&["inlet", "--to", to, "--expect", expect])?;
+            let address = inlet.line()?;
+            return Ok((inlet, address));
+        }
+        let channels = if kind == Kind::Striped { "4" } else { "1" };
+        let args = [
+            "inlet",
+            "--listen",
+            "127.0.0.1:0",
+            "--channels",
+            channels,
+            "--to",
+            to,
+            "--expect",
+            expect,
+        ];
+        let inlet = self.start(&format!("{name}-inlet"), &args)?;
+        let address = inlet.address("ready")?;
+        Ok((inlet, address))
     }
 
     fn start(&self, name: &str, args: &[&str]) -> io::Result<Process> {
