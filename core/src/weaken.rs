@@ -25,17 +25,23 @@ pub enum Check {
     Recovery,
     /// `stream_integrity`: gaps, counters and unclean ends of a byte stream go unnoticed.
     StreamIntegrity,
+    /// `ticket_uses`: a ticket may be redeemed by any number of identities.
+    TicketUses,
+    /// `suite`: exposures and their tickets speak the reference's suite.
+    Suite,
 }
 
 impl Check {
     /// All checks there are.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Encryption,
         Self::Tag,
         Self::ReplayWindow,
         Self::Trust,
         Self::Recovery,
         Self::StreamIntegrity,
+        Self::TicketUses,
+        Self::Suite,
     ];
 
     /// The name by which [`set`] knows this check.
@@ -48,6 +54,8 @@ impl Check {
             Self::Trust => "trust",
             Self::Recovery => "recovery",
             Self::StreamIntegrity => "stream_integrity",
+            Self::TicketUses => "ticket_uses",
+            Self::Suite => "suite",
         }
     }
 

@@ -69,7 +69,17 @@ impl Held {
     }
 }
 
+/// In a build for negative controls, and in no other: whether any identity counts as pinned.
+#[cfg(sealway_weaken)]
+fn anybody() -> bool {
+    sealway_core::weaken::off(sealway_core::weaken::Check::Trust)
+}
+
 fn holds(pins: &HashMap<Identifier, HashSet<Resource>>, peer: &Identifier, resource: &str) -> bool {
+    #[cfg(sealway_weaken)]
+    if anybody() {
+        return true;
+    }
     pins.get(peer).is_some_and(|pins| {
         pins.iter()
             .any(|pin| matches!(pin, Resource::Any) || pin.as_str() == resource)
@@ -126,6 +136,10 @@ impl Pins {
     /// Whether `peer` may reach anything here.
     #[must_use]
     pub fn knows(&self, peer: &Identifier) -> bool {
+        #[cfg(sealway_weaken)]
+        if anybody() {
+            return true;
+        }
         self.held().inbound.contains_key(peer)
     }
 
@@ -153,10 +167,7 @@ impl Pins {
     #[must_use]
     pub fn to_echo(&self) -> Access {
         let pins = self.clone();
-        Access::by(move |peer, _| {
-            let held = pins.held();
-            held.inbound.contains_key(peer) || held.outbound.contains_key(peer)
-        })
+        Access::by(move |peer, _| pins.knows(peer) || pins.held().outbound.contains_key(peer))
     }
 
     /// Resolves once `resource` is not exposed by tickets any more.

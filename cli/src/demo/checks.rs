@@ -1,8 +1,11 @@
-//! The six checks of the demo. Each says what was observed, whether it is good or bad; none believes what it has not seen.
+//! The checks of the demo. Each says what was observed, whether it is good or bad; none believes what it has not seen.
 
 use std::time::{Duration, Instant};
 
+use sealway_core::channel::Suite;
+
 use super::fetch::Got;
+use super::handshakes;
 use super::proxy::{Deed, Mischief};
 use super::service::{GREETING, HELLO};
 use super::stage::{self, READY, Stage, hex, said};
@@ -10,13 +13,13 @@ use super::story::Story;
 use super::tape;
 
 /// How long a fetch of the whole file may take.
-const FETCH: Duration = Duration::from_secs(60);
+const FETCH: Duration = Duration::from_secs(90);
 /// How long a fetch of the short text may take.
-const SHORT: Duration = Duration::from_secs(15);
+const SHORT: Duration = Duration::from_secs(30);
 /// How long the path may take to come back.
-const RECOVERY: Duration = Duration::from_secs(25);
+const RECOVERY: Duration = Duration::from_secs(40);
 /// How long a counter may take to show what has happened.
-const COUNTED: Duration = Duration::from_secs(10);
+const COUNTED: Duration = Duration::from_secs(20);
 /// A frame of at least so many bytes carries a piece of the file.
 const DATA_FRAME: usize = 2_048;
 
@@ -55,7 +58,7 @@ pub(super) async fn file_fetched(stage: &mut Stage, story: &mut Story) -> Observ
 
 /// Nothing of the file, of the requests or of the answers is in what the relay received and sent.
 pub(super) fn relay_saw_no_plaintext(stage: &Stage, story: &Story) -> Observed {
-    let sides = [&stage.node_side, &stage.client_side];
+    let sides = [&stage.exposer_side, &stage.client_side];
     let sum = |count: fn(&tape::Tape) -> u64| -> (u64, u64) {
         let received = sides.iter().map(|side| side.received.tape(count)).sum();
         let sent = sides.iter().map(|side| side.sent.tape(count)).sum();
@@ -90,7 +93,7 @@ pub(super) fn relay_saw_no_plaintext(stage: &Stage, story: &Story) -> Observed {
 /// Shows what the relay sees of a piece of the file.
 pub(super) fn show_example(stage: &Stage, story: &mut Story) {
     let Some(rows) = stage
-        .node_side
+        .exposer_side
         .received
         .tape(|t| t.example().map(|e| tape::hex_dump(&e[..192])))
     else {
@@ -102,7 +105,7 @@ pub(super) fn show_example(stage: &Stage, story: &mut Story) {
     }
 }
 
-/// Bits flipped on the way to the client and on the way to the node are noticed; no wrong file arrives.
+/// Bits flipped on the way to the client and on the way to the exposer are noticed; no wrong file arrives.
 pub(super) async fn tampered_frame_refused(stage: &mut Stage, story: &mut Story) -> Observed {
     let client_before = stage.counters("client", &["frames_refused"]).await?;
     let min_len = if stage.file.len < 1 << 16 {
@@ -142,9 +145,9 @@ pub(super) async fn tampered_frame_refused(stage: &mut Stage, story: &mut Story)
         "the next request was answered {:.1} s later",
         healed.as_secs_f64()
     ));
-    let node_before = stage.counters("node", &["frames_refused"]).await?;
+    let exposer_before = stage.counters("exposer", &["frames_refused"]).await?;
     let (_, requests_before) = stage.service.visits.seen();
-    stage.node_side.sent.begin(Mischief {
+    stage.exposer_side.sent.begin(Mischief {
         deed: Deed::Flip,
         min_len: 0,
         // The request may come in one frame, with the opening of its stream.
@@ -152,26 +155,26 @@ pub(super) async fn tampered_frame_refused(stage: &mut Stage, story: &mut Story)
         count: 1,
     });
     let got = stage.get(HELLO, SHORT).await;
-    let flipped_request = stage.node_side.sent.end();
+    let flipped_request = stage.exposer_side.sent.end();
     if let Got::Whole(body) = &got
         && body.len != GREETING.len() as u64
     {
         return Err("an altered request was answered with something else".to_owned());
     }
-    let node_after = stage
-        .counters_reach("node", &["frames_refused"], node_before + 1, COUNTED)
+    let exposer_after = stage
+        .counters_reach("exposer", &["frames_refused"], exposer_before + 1, COUNTED)
         .await?;
     let requests = stage.service.visits.seen().1 - requests_before;
     story.say(&format!(
-        "one bit flipped in each of {flipped_request} frames to the node: {requests} requests reached the service"
+        "one bit flipped in each of {flipped_request} frames to the exposer: {requests} requests reached the service"
     ));
-    let (at_client, at_node) = (client_after - client_before, node_after - node_before);
+    let (at_client, at_exposer) = (client_after - client_before, exposer_after - exposer_before);
     if flipped == 0 || flipped_request == 0 {
         return Err("no frame passed that could be altered".to_owned());
     }
-    if at_client == 0 || at_node == 0 {
+    if at_client == 0 || at_exposer == 0 {
         return Err(format!(
-            "altered frames were not refused: the client counts {at_client} refusals, the node {at_node}"
+            "altered frames were not refused: the client counts {at_client} refusals, the exposer {at_exposer}"
         ));
     }
     let took = wait_for_path(stage, RECOVERY).await?;
@@ -180,46 +183,51 @@ pub(super) async fn tampered_frame_refused(stage: &mut Stage, story: &mut Story)
         .await
         .map_err(|why| format!("afterwards {why}"))?;
     Ok(format!(
-        "the client refused {at_client} of {flipped} altered frames, the node {at_node} of {flipped_request}; {outcome}; \
+        "the client refused {at_client} of {flipped} altered frames, the exposer {at_exposer} of {flipped_request}; {outcome}; \
          a fetch {:.1} s later was complete and equal",
         took.as_secs_f64()
     ))
 }
 
-/// Recorded frames that are sent again, to the node and to the client, change nothing.
+/// Recorded frames that are sent again, to the exposer and to the client, change nothing.
 pub(super) async fn replayed_frame_refused(stage: &mut Stage, story: &mut Story) -> Observed {
     const REFUSED: [&str; 2] = ["frames_replayed", "frames_refused"];
     wait_for_path(stage, RECOVERY).await?;
-    stage.node_side.sent.begin_capture();
+    stage.exposer_side.sent.begin_capture();
     stage.client_side.sent.begin_capture();
     let got = stage.get(HELLO, SHORT).await;
-    let to_node = stage.node_side.sent.end_capture();
+    let to_exposer = stage.exposer_side.sent.end_capture();
     let to_client = stage.client_side.sent.end_capture();
     let Got::Whole(_) = got else {
         return Err(format!("the exchange to be replayed failed: {got:?}"));
     };
     let visits_before = stage.service.visits.seen();
-    let node_before = stage.counters("node", &REFUSED).await?;
+    let exposer_before = stage.counters("exposer", &REFUSED).await?;
     let client_before = stage.counters("client", &REFUSED).await?;
-    let sent_to_node = stage.node_side.sent.inject(&to_node) as u64;
+    let sent_to_exposer = stage.exposer_side.sent.inject(&to_exposer) as u64;
     let sent_to_client = stage.client_side.sent.inject(&to_client) as u64;
-    if sent_to_node == 0 || sent_to_client == 0 {
+    if sent_to_exposer == 0 || sent_to_client == 0 {
         return Err("there was nothing to send again".to_owned());
     }
     story.say(&format!(
-        "{sent_to_node} recorded frames sent again to the node, {sent_to_client} to the client"
+        "{sent_to_exposer} recorded frames sent again to the exposer, {sent_to_client} to the client"
     ));
-    let at_node = stage
-        .counters_reach("node", &REFUSED, node_before + sent_to_node, COUNTED)
+    let at_exposer = stage
+        .counters_reach(
+            "exposer",
+            &REFUSED,
+            exposer_before + sent_to_exposer,
+            COUNTED,
+        )
         .await?
-        - node_before;
+        - exposer_before;
     let at_client = stage
         .counters_reach("client", &REFUSED, client_before + sent_to_client, COUNTED)
         .await?
         - client_before;
     let visits = stage.service.visits.seen();
     let seen = format!(
-        "sent again: {sent_to_node} frames to the node, which refused {at_node}, {sent_to_client} to the client, which refused {at_client}"
+        "sent again: {sent_to_exposer} frames to the exposer, which refused {at_exposer}, {sent_to_client} to the client, which refused {at_client}"
     );
     if visits != visits_before {
         let (connections, requests) = (visits.0 - visits_before.0, visits.1 - visits_before.1);
@@ -227,7 +235,7 @@ pub(super) async fn replayed_frame_refused(stage: &mut Stage, story: &mut Story)
             "{seen}; the service saw {connections} more connections and {requests} more requests"
         ));
     }
-    if at_node < sent_to_node || at_client < sent_to_client {
+    if at_exposer < sent_to_exposer || at_client < sent_to_client {
         return Err(format!("{seen}: some were taken"));
     }
     match stage.get(HELLO, SHORT).await {
@@ -240,17 +248,18 @@ pub(super) async fn replayed_frame_refused(stage: &mut Stage, story: &mut Story)
 
 /// Somebody with an identity of its own, who knows the route, reaches nothing.
 pub(super) async fn stranger_refused(stage: &mut Stage, story: &mut Story) -> Observed {
-    const TIMEOUT: &str = "10s";
+    const TIMEOUT: &str = "30s";
     let stranger = stage::create_identity(&stage.program, "stranger").await?;
     let before = stage.service.visits.seen();
-    let to_echo = stage::route(stage.client_side.address, false);
-    let to_outlet = stage::route(stage.client_side.address, true);
+    let to_echo = stage.route("echo");
+    let to_service = stage.route_to_service();
+    let exposer = stage.ticket.exposer.to_string();
     let arguments = [
         "call",
         &to_echo,
         "let me in",
         "--expect",
-        &stage.node_identifier,
+        &exposer,
         "--timeout",
         TIMEOUT,
     ];
@@ -269,7 +278,7 @@ pub(super) async fn stranger_refused(stage: &mut Stage, story: &mut Story) -> Ob
         "calls, with the right route: exit code {}, \"{said_why}\"",
         called.code.unwrap_or(-1)
     ));
-    let through_inlet = stranger_inlet(stage, &to_outlet).await?;
+    let through_inlet = stranger_inlet(stage, &to_service).await?;
     story.say(&format!(
         "opens an inlet of its own: {}",
         through_inlet.as_deref().unwrap_or_else(|why| why)
@@ -295,19 +304,19 @@ pub(super) async fn stranger_refused(stage: &mut Stage, story: &mut Story) -> Ob
 
 /// What an inlet of the stranger's gives it: `Ok` if it is refused.
 async fn stranger_inlet(stage: &Stage, to: &str) -> Result<Observed, String> {
+    const LABEL: &str = "stranger";
     let mut inlet = stage::start_inlet(
         &stage.program,
         "stranger",
-        "stranger",
+        LABEL,
         to,
-        &stage.node_identifier,
-        false,
+        &stage.ticket.exposer.to_string(),
     )?;
     let address = match stage::address_of(&mut inlet, "ready").await {
         Ok(address) => address,
         Err(why) => {
             inlet.end().await;
-            return Ok(Ok(why));
+            return Ok(Ok(stage.program.last_failure(LABEL).unwrap_or(why)));
         }
     };
     let got = super::fetch::get(address, HELLO, &stage.needles, SHORT).await;
@@ -316,6 +325,116 @@ async fn stranger_inlet(stage: &Stage, to: &str) -> Result<Observed, String> {
         Got::Whole(_) => Err("it got an answer".to_owned()),
         Got::Broken { why, .. } => Ok(why),
     })
+}
+
+/// The stranger comes into possession of the ticket, which the client has redeemed.
+pub(super) async fn spent_ticket_refused(stage: &mut Stage, story: &mut Story) -> Observed {
+    const LABEL: &str = "spent";
+    const REFUSED: [&str; 1] = ["redemptions_refused"];
+    let visits_before = stage.service.visits.seen();
+    let refused_before = stage.counters("exposer", &REFUSED).await?;
+    let (program, ticket) = (&stage.program, &stage.ticket_file);
+    let mut attempt = stage::start_connect(program, "stranger", LABEL, ticket, false)?;
+    if let Ok(address) = stage::address_of(&mut attempt, "ready").await {
+        let got = super::fetch::get(address, HELLO, &stage.needles, SHORT).await;
+        attempt.end().await;
+        return Err(match got {
+            Got::Whole(_) => "the stranger redeemed the spent ticket and got an answer".to_owned(),
+            Got::Broken { why, .. } => {
+                format!("the stranger redeemed the spent ticket, and then: {why}")
+            }
+        });
+    }
+    let code = attempt
+        .ended(READY)
+        .await
+        .map_err(said("the stranger's connect"))?;
+    let why = program
+        .last_failure(LABEL)
+        .unwrap_or_else(|| "it said nothing".to_owned());
+    story.say(&format!(
+        "the stranger connects with the client's ticket: exit code {}, \"{why}\"",
+        code.unwrap_or(-1)
+    ));
+    let refused = stage
+        .counters_reach("exposer", &REFUSED, refused_before + 1, COUNTED)
+        .await?
+        - refused_before;
+    let visits = stage.service.visits.seen().0 - visits_before.0;
+    let seen = format!("exit code {code:?}, \"{why}\"; the exposer refused {refused} redemptions");
+    if visits != 0 {
+        return Err(format!("{seen}; the service saw {visits} connections"));
+    }
+    if code != Some(3) || refused == 0 {
+        return Err(format!("{seen}: not a refusal with exit code 3"));
+    }
+    match stage.get(HELLO, SHORT).await {
+        Got::Whole(_) => Ok(format!(
+            "the stranger's connect ended with exit code 3 (\"{why}\"); the service saw 0 connections; who redeemed it still gets in"
+        )),
+        Got::Broken { why, .. } => Err(format!("{seen}; but who redeemed it: {why}")),
+    }
+}
+
+/// Both ends say that their channels are hybrid, and what the recorders saw of the handshakes fits.
+pub(super) async fn hybrid_suite_used(stage: &Stage, story: &mut Story) -> Observed {
+    let hybrid = Suite::Hybrid.name();
+    let mut channels = Vec::new();
+    for home in ["exposer", "client"] {
+        let mut counts = [0; 2];
+        for process in stage.processes(home).await? {
+            for (count, suite) in counts.iter_mut().zip(Suite::ALL) {
+                *count += process["suites"][suite.name()].as_u64().unwrap_or(0);
+            }
+        }
+        let [weaker, strong] = counts;
+        if weaker > 0 || strong == 0 {
+            return Err(format!(
+                "the {home} says: {strong} channels of the suite {hybrid}, {weaker} of a weaker one"
+            ));
+        }
+        channels.push(format!("{home} {strong}"));
+    }
+    let [exposer, client] = &stage.suites;
+    let said = [exposer.as_str(), client.as_str(), stage.ticket.suite.name()];
+    if said != [hybrid; 3] {
+        return Err(format!(
+            "the events of both ends and the ticket say {said:?}"
+        ));
+    }
+    story.say(&format!(
+        "channels of the suite {hybrid} (X25519 and ML-KEM-768): {}; of a weaker one: none",
+        channels.join(", ")
+    ));
+    let recorded = suites_recorded(stage)?;
+    story.say(&recorded);
+    Ok(format!(
+        "both ends, their events and the ticket say {hybrid}; {recorded}"
+    ))
+}
+
+/// What the relay saw of the handshakes between the two ends.
+fn suites_recorded(stage: &Stage) -> Observed {
+    let lanes = [&stage.client_side.received, &stage.exposer_side.sent];
+    let [from_client, to_exposer] =
+        lanes.map(|lane| lane.tape(|tape| handshakes::opened(tape.beginning())));
+    let answer = stage
+        .client_side
+        .sent
+        .tape(|tape| handshakes::first_len(tape.beginning()))
+        .unwrap_or(0);
+    let seen = format!(
+        "the relay saw {} first messages of {} bytes from the client and passed on {}, others {}; the first answer had {answer} bytes",
+        from_client.hybrid,
+        handshakes::hybrid_first(),
+        to_exposer.hybrid,
+        from_client.other + to_exposer.other
+    );
+    let is_hybrid = from_client.hybrid > 0
+        && to_exposer.hybrid > 0
+        && from_client.other + to_exposer.other == 0
+        && answer >= handshakes::hybrid_second();
+    if is_hybrid { Ok(seen) } else { Err(seen) }
 }
 
 /// The relay is killed and comes back on its port; the path heals, and the file is fetched again.
@@ -342,7 +461,7 @@ pub(super) async fn recovered_after_relay_restart(
     let took = wait_for_path(stage, RECOVERY).await?;
     stage.fetch_file(FETCH).await?;
     Ok(format!(
-        "relay killed with SIGKILL and restarted; node and inlet came back by themselves after {:.1} s, and the file was equal",
+        "relay killed with SIGKILL and restarted; both ends came back by themselves after {:.1} s, and the file was equal",
         took.as_secs_f64()
     ))
 }
@@ -352,7 +471,7 @@ async fn wait_for_path(stage: &Stage, deadline: Duration) -> Result<Duration, St
     let start = Instant::now();
     let mut last = "nothing was tried".to_owned();
     while start.elapsed() < deadline {
-        match stage.get(HELLO, Duration::from_secs(3)).await {
+        match stage.get(HELLO, Duration::from_secs(5)).await {
             Got::Whole(_) => return Ok(start.elapsed()),
             Got::Broken { why, .. } => last = why,
         }

@@ -8,11 +8,14 @@ use serde_json::{Value, json};
 
 use super::process::{Process, Program};
 use super::service::{FILE, Service};
-use super::stage::{self, READY, Stage, said};
+use super::stage::{self, Stage, said};
 use super::story::Story;
 use crate::error::{CliError, Result};
 use crate::output::Output;
 use crate::signals::Signals;
+
+/// What the service is exposed as from then on.
+const KEPT: &str = "kept";
 
 /// What has to outlive the stage.
 #[derive(Debug)]
@@ -20,8 +23,6 @@ pub(super) struct Kept {
     program: Program,
     file: String,
     relay: SocketAddr,
-    node_identifier: String,
-    client_identifier: String,
 }
 
 impl Kept {
@@ -31,8 +32,11 @@ impl Kept {
     /// The directory is full.
     pub(super) fn new(stage: &Stage) -> std::result::Result<Self, String> {
         let lanes = [
-            ("relay-received-from-node.bin", &stage.node_side.received),
-            ("relay-sent-to-node.bin", &stage.node_side.sent),
+            (
+                "relay-received-from-exposer.bin",
+                &stage.exposer_side.received,
+            ),
+            ("relay-sent-to-exposer.bin", &stage.exposer_side.sent),
             (
                 "relay-received-from-client.bin",
                 &stage.client_side.received,
@@ -47,8 +51,6 @@ impl Kept {
             program: stage.program.clone(),
             file: stage.file.path.display().to_string(),
             relay: stage.relay_address,
-            node_identifier: stage.node_identifier.clone(),
-            client_identifier: stage.client_identifier.clone(),
         })
     }
 
@@ -72,23 +74,18 @@ impl Kept {
         let relay_at = self.relay.to_string();
         let mut relay = begin("relay", "relay", &["relay", "--listen", &relay_at])?;
         stage::address_of(&mut relay, "listening").await?;
-        let mut node = stage::start_node(
-            program,
-            &relay_at,
-            service_address,
-            &self.client_identifier,
-            true,
-        )?;
-        node.event("ready", READY).await.map_err(said("the node"))?;
-        let to = stage::route(self.relay, true);
-        let mut inlet =
-            stage::start_inlet(program, "client", "inlet", &to, &self.node_identifier, true)?;
-        let address = stage::address_of(&mut inlet, "ready").await?;
+        // What the stage exposed was another service; this one has a name and a ticket of its own.
+        let mut exposer = stage::start_expose(program, &relay_at, service_address, KEPT, true)?;
+        let ticket = stage::ticket_of(&mut exposer).await?;
+        let ticket_file = directory.join("ticket-kept");
+        stage::write_ticket(&ticket_file, &ticket)?;
+        let mut connector = stage::start_connect(program, "client", "connect", &ticket_file, true)?;
+        let address = stage::address_of(&mut connector, "ready").await?;
         let parties = [
             ("service", service),
             ("relay", relay),
-            ("node", node),
-            ("inlet", inlet),
+            ("expose", exposer),
+            ("connect", connector),
         ];
         Ok(told(
             directory,
@@ -119,10 +116,10 @@ fn told(
     }
     story.say(&format!("fetch the file:    curl -s {url} | sha256sum"));
     story.say(&format!(
-        "what runs:         {sealway} --home {directory}/node status"
+        "what runs:         {sealway} --home {directory}/exposer status"
     ));
     story.say(&format!(
-        "what relay saw:    xxd {directory}/relay-received-from-node.bin | less"
+        "what relay saw:    xxd {directory}/relay-received-from-exposer.bin | less"
     ));
     story.say(&format!("logs:              {directory}/*.log"));
     story.say(&format!(

@@ -1,7 +1,8 @@
-//! `sealway demo`: the whole story on one machine, with real processes, and six checks of what was really seen.
+//! `sealway demo`: the whole story on one machine, with real processes, and checks of what was really seen.
 
 mod checks;
 mod fetch;
+mod handshakes;
 mod keep;
 mod listening;
 mod process;
@@ -24,7 +25,7 @@ use stage::{Directory, PrivateFile, Stage};
 use story::Story;
 
 /// How long all of it may take.
-const DEADLINE: Duration = Duration::from_secs(240);
+const DEADLINE: Duration = Duration::from_secs(300);
 
 /// Runs the demo.
 ///
@@ -97,16 +98,22 @@ async fn play(
         "relay_saw_no_plaintext",
         checks::relay_saw_no_plaintext(&stage, &story),
     );
-    story.step("3. Somebody alters what is relayed");
+    story.step("3. What the two ends speak");
+    let observed = checks::hybrid_suite_used(&stage, &mut story).await;
+    story.check("hybrid_suite_used", observed);
+    story.step("4. Somebody alters what is relayed");
     let observed = checks::tampered_frame_refused(&mut stage, &mut story).await;
     story.check("tampered_frame_refused", observed);
-    story.step("4. Somebody sends recorded frames again");
+    story.step("5. Somebody sends recorded frames again");
     let observed = checks::replayed_frame_refused(&mut stage, &mut story).await;
     story.check("replayed_frame_refused", observed);
-    story.step("5. A stranger with an identity of its own tries");
+    story.step("6. A stranger with an identity of its own tries");
     let observed = checks::stranger_refused(&mut stage, &mut story).await;
     story.check("stranger_refused", observed);
-    story.step("6. The relay is killed and started again");
+    story.step("7. The stranger finds the ticket, which is spent");
+    let observed = checks::spent_ticket_refused(&mut stage, &mut story).await;
+    story.check("spent_ticket_refused", observed);
+    story.step("8. The relay is killed and started again");
     let observed = checks::recovered_after_relay_restart(&mut stage, &mut story).await;
     story.check("recovered_after_relay_restart", observed);
     // The relay went on seeing frames since step 2.
@@ -139,22 +146,28 @@ fn introduce(stage: &Stage, story: &mut Story) {
         std::process::id()
     ));
     story.say(&format!(
-        "node     process {}, {}: {}",
-        stage.node.id(),
-        stage.node_identifier,
-        ports(stage.node.id())
-    ));
-    story.say(&format!(
         "relay    process {}, {}",
         stage.relay.id(),
         stage.relay_address
     ));
     story.say(&format!(
-        "inlet    process {}, {}",
-        stage.inlet.id(),
-        stage.inlet_address
+        "expose   process {}, {}: {}",
+        stage.exposer.id(),
+        stage.ticket.exposer,
+        ports(stage.exposer.id())
     ));
-    story.say("service <- node -> [recorder] -> relay <- [recorder] <- inlet <- client");
+    story.say(&format!(
+        "         sealway expose {} --via {}  printed a ticket for one use",
+        stage.service.address, stage.exposer_side.address
+    ));
+    story.say(&format!(
+        "connect  process {}, {}, suite {}",
+        stage.connector.id(),
+        stage.entry,
+        stage.ticket.suite
+    ));
+    story.say("         sealway connect @ticket");
+    story.say("service <- expose -> [recorder] -> relay <- [recorder] <- connect <- client");
 }
 
 /// How many TCP ports a process listens on, as far as the system tells.

@@ -58,6 +58,13 @@ impl Program {
         &self.executable
     }
 
+    /// The message of the failure that the log of a process ends with.
+    pub(crate) fn last_failure(&self, label: &str) -> Option<String> {
+        let log = std::fs::read_to_string(self.directory.join(format!("{label}.log"))).ok()?;
+        let failure: Value = serde_json::from_str(log.lines().last()?).ok()?;
+        failure["error"]["message"].as_str().map(str::to_owned)
+    }
+
     fn command(&self, home: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.executable);
         command
@@ -223,6 +230,21 @@ impl Process {
                 return Ok(event);
             }
         }
+    }
+
+    /// Waits until it has ended by itself; its exit code, none if a signal ended it.
+    ///
+    /// # Errors
+    /// It did not end within `deadline`.
+    pub(crate) async fn ended(&mut self, deadline: Duration) -> io::Result<Option<i32>> {
+        let status = timeout(deadline, self.running.child.wait()).await;
+        let status = status.map_err(|_| {
+            io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("{} did not end", self.label),
+            )
+        })?;
+        Ok(status?.code())
     }
 
     /// Kills it at once, as `kill -9` does, and waits until it is gone.

@@ -1,19 +1,21 @@
-//! The stage of the demo: a private service, a node beside it with no open port, an untrusted relay, a client, and a recording
-//! proxy on either side of the relay.
+//! The stage of the demo: a private service, `expose` beside it with no open port, an untrusted relay, `connect` beside the
+//! client with the ticket, and a recording proxy on either side of the relay.
 //!
 //! ```text
-//! service <- node -> [proxy] -> relay <- [proxy] <- inlet <- client
+//! service <- expose -> [proxy] -> relay <- [proxy] <- connect <- client
 //! ```
 
 use std::fs::{DirBuilder, File};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use sealway_core::ticket::{Reach, Ticket};
+use sealway_core::wire::{MultiAddr, Protocol};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -26,13 +28,13 @@ use super::service::{self, FILE, HELLO, Service};
 /// Length of the generated file in bytes.
 const GENERATED: u64 = 64 << 20;
 /// How long a process may take until it is ready.
-pub(super) const READY: Duration = Duration::from_secs(15);
+pub(super) const READY: Duration = Duration::from_secs(60);
 /// How long a short command may take.
-const SHORT: Duration = Duration::from_secs(15);
-/// The node's name at the relay.
-const ALIAS: &str = "demo";
-/// The outlet's name.
-const OUTLET: &str = "files";
+const SHORT: Duration = Duration::from_secs(60);
+/// What the service is exposed as.
+const NAME: &str = "files";
+/// The address that this has behind the channel, which a stranger may know.
+const OUTLET: &str = "exposed_files";
 
 /// What the demo works on. Ends its processes and removes its directory with its value.
 #[derive(Debug)]
@@ -49,20 +51,22 @@ pub(super) struct Stage {
     pub(super) relay: Process,
     /// Where the relay listens.
     pub(super) relay_address: SocketAddr,
-    /// Between node and relay.
-    pub(super) node_side: Proxy,
-    /// Between inlet and relay.
+    /// Between the exposer and the relay.
+    pub(super) exposer_side: Proxy,
+    /// Between the client and the relay.
     pub(super) client_side: Proxy,
-    /// The node beside the service.
-    pub(super) node: Process,
-    /// The node's identifier.
-    pub(super) node_identifier: String,
-    /// The client's identifier.
-    pub(super) client_identifier: String,
-    /// The client's inlet.
-    pub(super) inlet: Process,
+    /// `expose`, beside the service.
+    pub(super) exposer: Process,
+    /// What it printed, and what the client redeemed; it leads the client to the proxy on its side.
+    pub(super) ticket: Ticket,
+    /// The file that the ticket is in.
+    pub(super) ticket_file: PathBuf,
+    /// `connect`, beside the client.
+    pub(super) connector: Process,
     /// Where the service appears to the client.
-    pub(super) inlet_address: SocketAddr,
+    pub(super) entry: SocketAddr,
+    /// The suites that exposer and client name in their events.
+    pub(super) suites: [String; 2],
     /// Removed at last.
     pub(super) directory: Directory,
 }
@@ -168,8 +172,6 @@ impl Stage {
         let service = Service::start(file.path.clone())
             .await
             .map_err(said("the private service"))?;
-        let node_identifier = create_identity(&program, "node").await?;
-        let client_identifier = create_identity(&program, "client").await?;
 
         let mut relay = program
             .start(
@@ -180,19 +182,29 @@ impl Stage {
             )
             .map_err(said("the relay"))?;
         let relay_address = address_of(&mut relay, "listening").await?;
-        let node_side = Proxy::start(relay_address, &needles)
+        let exposer_side = Proxy::start(relay_address, &needles)
             .await
             .map_err(said("the proxy"))?;
         let client_side = Proxy::start(relay_address, &needles)
             .await
             .map_err(said("the proxy"))?;
 
-        let via = node_side.address.to_string();
-        let mut node = start_node(&program, &via, service.address, &client_identifier, false)?;
-        node.event("ready", READY).await.map_err(said("the node"))?;
-        let to = route(client_side.address, true);
-        let mut inlet = start_inlet(&program, "client", "inlet", &to, &node_identifier, false)?;
-        let inlet_address = address_of(&mut inlet, "ready").await?;
+        let via = exposer_side.address.to_string();
+        let mut exposer = start_expose(&program, &via, service.address, NAME, false)?;
+        let mut ticket = ticket_of(&mut exposer).await?;
+        // The recorder on the client's side stands where the ticket says that the relay is.
+        lead_to(&mut ticket, client_side.address)?;
+        let ticket_file = directory.path.join("ticket");
+        write_ticket(&ticket_file, &ticket)?;
+        let mut connector = start_connect(&program, "client", "connect", &ticket_file, false)?;
+        let ready = connector
+            .event("ready", READY)
+            .await
+            .map_err(said("connect"))?;
+        let entry = address_in(&ready)?;
+        let peer = exposer.event("peer", READY).await.map_err(said("expose"))?;
+        let suites =
+            [&peer, &ready].map(|event| event["suite"].as_str().unwrap_or("none").to_owned());
         Ok(Self {
             program,
             file,
@@ -200,20 +212,21 @@ impl Stage {
             service,
             relay,
             relay_address,
-            node_side,
+            exposer_side,
             client_side,
-            node,
-            node_identifier,
-            client_identifier,
-            inlet,
-            inlet_address,
+            exposer,
+            ticket,
+            ticket_file,
+            connector,
+            entry,
+            suites,
             directory,
         })
     }
 
     /// Gets something as the client does.
     pub(super) async fn get(&self, path: &str, deadline: Duration) -> Got {
-        fetch::get(self.inlet_address, path, &self.needles, deadline).await
+        fetch::get(self.entry, path, &self.needles, deadline).await
     }
 
     /// Gets the private file and says whether it is what the service has.
@@ -233,8 +246,24 @@ impl Stage {
         }
     }
 
-    /// The sum of some counters over all processes of a party, as `sealway status` shows them.
-    pub(super) async fn counters(&self, home: &str, names: &[&str]) -> Result<u64, String> {
+    /// The route by which a stranger would reach an address behind the exposer's listener.
+    pub(super) fn route(&self, service: &str) -> String {
+        let ticket = &self.ticket;
+        let mut route = MultiAddr::new();
+        if let [reach, ..] = ticket.reaches.as_slice() {
+            route = reach.to_listener(&ticket.exposer, ticket.suite.listener());
+        }
+        route.push(Protocol::Service(service.to_owned()));
+        route.to_string()
+    }
+
+    /// The route to the exposed service.
+    pub(super) fn route_to_service(&self) -> String {
+        self.route(OUTLET)
+    }
+
+    /// The processes of a party, as `sealway status` shows them.
+    pub(super) async fn processes(&self, home: &str) -> Result<Vec<Value>, String> {
         let ran = self
             .program
             .run(home, &["status"], SHORT)
@@ -242,9 +271,13 @@ impl Stage {
             .map_err(said("status"))?;
         let status: Value = serde_json::from_str(&ran.stdout)
             .map_err(|_| format!("status of {home} printed no JSON: {}", ran.stderr.trim()))?;
-        let processes = status["processes"]
-            .as_array()
-            .ok_or("status names no processes")?;
+        let processes = status["processes"].as_array().cloned();
+        processes.ok_or_else(|| "status names no processes".to_owned())
+    }
+
+    /// The sum of some counters over all processes of a party.
+    pub(super) async fn counters(&self, home: &str, names: &[&str]) -> Result<u64, String> {
+        let processes = self.processes(home).await?;
         let count = |name: &&str| -> u64 {
             processes
                 .iter()
@@ -275,8 +308,8 @@ impl Stage {
     /// Ends the processes in order; whether each ended with exit code 0.
     pub(super) async fn strike(self) -> (Vec<(&'static str, bool)>, Directory) {
         let ended = vec![
-            ("inlet", self.inlet.end().await),
-            ("node", self.node.end().await),
+            ("connect", self.connector.end().await),
+            ("expose", self.exposer.end().await),
             ("relay", self.relay.end().await),
         ];
         (ended, self.directory)
@@ -295,31 +328,68 @@ fn needles(file: &PrivateFile) -> io::Result<Arc<Needles>> {
     Needles::from_file(&mut source, file.len, &texts).map(Arc::new)
 }
 
-/// The route through the relay that listens at (or behind) `relay`: to the outlet, or to the node's listener only.
-pub(super) fn route(relay: SocketAddr, outlet: bool) -> String {
-    let service = if outlet { OUTLET } else { "echo" };
-    format!(
-        "/ip4/{}/tcp/{}/service/forward_to_{ALIAS}/secure/api/service/{service}",
-        relay.ip(),
-        relay.port()
-    )
-}
-
-/// Starts the node beside the service.
-pub(super) fn start_node(
+/// Starts `expose` beside a service.
+pub(super) fn start_expose(
     program: &Program,
     via: &str,
     service: SocketAddr,
-    client: &str,
+    name: &str,
     kept: bool,
 ) -> Result<Process, String> {
-    let outlet = format!("{OUTLET}={service}");
-    let arguments = [
-        "node", "--via", via, "--alias", ALIAS, "--outlet", &outlet, "--trust", client,
-    ];
+    let target = service.to_string();
+    let arguments = ["expose", &target, "--via", via, "--name", name];
     program
-        .start("node", "node", &arguments, kept)
-        .map_err(said("the node"))
+        .start("exposer", "expose", &arguments, kept)
+        .map_err(said("expose"))
+}
+
+/// The ticket that `expose` prints.
+pub(super) async fn ticket_of(exposer: &mut Process) -> Result<Ticket, String> {
+    let event = exposer
+        .event("ticket", READY)
+        .await
+        .map_err(said("expose"))?;
+    let text = event["ticket"].as_str().unwrap_or_default();
+    Ticket::parse(text).map_err(|error| format!("expose printed no ticket: {error}"))
+}
+
+/// Has a ticket lead to another address than the relay's own.
+fn lead_to(ticket: &mut Ticket, address: SocketAddr) -> Result<(), String> {
+    let there: MultiAddr = format!("/ip4/{}/tcp/{}", address.ip(), address.port())
+        .parse()
+        .map_err(|_| format!("{address} is no address for a ticket"))?;
+    for reach in &mut ticket.reaches {
+        let (Reach::Direct(address) | Reach::Relay { relay: address, .. }) = reach;
+        *address = there.clone();
+    }
+    Ok(())
+}
+
+/// Writes a ticket where only this user can read it: in arguments others would see it.
+pub(super) fn write_ticket(path: &Path, ticket: &Ticket) -> Result<(), String> {
+    let text = ticket.to_text().map_err(|error| error.to_string())?;
+    File::options()
+        .create_new(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(said("the ticket"))
+}
+
+/// Starts `connect` with the ticket in a file.
+pub(super) fn start_connect(
+    program: &Program,
+    home: &str,
+    label: &str,
+    ticket: &Path,
+    kept: bool,
+) -> Result<Process, String> {
+    let ticket = format!("@{}", ticket.display());
+    let arguments = ["connect", &ticket, "--listen", "127.0.0.1:0"];
+    program
+        .start(home, label, &arguments, kept)
+        .map_err(said("connect"))
 }
 
 /// Starts an inlet.
@@ -329,19 +399,11 @@ pub(super) fn start_inlet(
     label: &str,
     to: &str,
     expect: &str,
-    kept: bool,
 ) -> Result<Process, String> {
-    let arguments = [
-        "inlet",
-        "--listen",
-        "127.0.0.1:0",
-        "--to",
-        to,
-        "--expect",
-        expect,
-    ];
+    let listen = "127.0.0.1:0";
+    let arguments = ["inlet", "--listen", listen, "--to", to, "--expect", expect];
     program
-        .start(home, label, &arguments, kept)
+        .start(home, label, &arguments, false)
         .map_err(said("the inlet"))
 }
 
@@ -364,6 +426,10 @@ pub(super) async fn address_of(process: &mut Process, event: &str) -> Result<Soc
         .event(event, READY)
         .await
         .map_err(|error| error.to_string())?;
+    address_in(&event)
+}
+
+fn address_in(event: &Value) -> Result<SocketAddr, String> {
     let address = event["address"].as_str().unwrap_or_default();
     address
         .parse()

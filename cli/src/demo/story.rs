@@ -7,12 +7,14 @@ use crate::error::{CliError, Result};
 use crate::output::{Output, shown};
 
 /// The names of the checks, in the order they are told.
-pub(super) const CHECKS: [&str; 6] = [
+pub(super) const CHECKS: [&str; 8] = [
     "file_fetched",
     "relay_saw_no_plaintext",
+    "hybrid_suite_used",
     "tampered_frame_refused",
     "replayed_frame_refused",
     "stranger_refused",
+    "spent_ticket_refused",
     "recovered_after_relay_restart",
 ];
 

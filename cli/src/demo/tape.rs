@@ -6,8 +6,8 @@ use super::scan::{Needles, Scanner};
 
 /// At most so many bytes of each stream are kept.
 const KEPT: usize = 1 << 20;
-/// A frame of at least so many bytes carries data, and is shown as the example.
-const DATA_FRAME: usize = 1_024;
+/// A frame of at least so many bytes carries data, and is shown as the example: handshakes are shorter.
+const DATA_FRAME: usize = 2_048;
 
 /// A recording.
 #[derive(Debug)]

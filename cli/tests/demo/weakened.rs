@@ -10,12 +10,14 @@ use super::{CHECKS, told};
 use crate::support::sealway_at;
 
 /// What is switched off, and the check of the demo that must then be false.
-const CONTROLS: [(&str, &str); 6] = [
+const CONTROLS: [(&str, &str); 8] = [
     ("stream_integrity", "file_fetched"),
     ("encryption", "relay_saw_no_plaintext"),
     ("tag", "tampered_frame_refused"),
     ("replay_window", "replayed_frame_refused"),
     ("trust", "stranger_refused"),
+    ("ticket_uses", "spent_ticket_refused"),
+    ("suite", "hybrid_suite_used"),
     ("recovery", "recovered_after_relay_restart"),
 ];
 

@@ -12,7 +12,7 @@ use sealway_core::relay::Registration;
 use sealway_core::ticket::{Reach, Secret, Terms, Ticket, is_resource};
 use sealway_core::wire::{MultiAddr, Protocol};
 
-use super::{SUITE, addresses};
+use super::{addresses, suite};
 use crate::channel::ListenerOptions;
 use crate::exposure::Exposure;
 use crate::node::{AddressInUse, Node};
@@ -144,7 +144,7 @@ impl Exposed {
             exposer: self.0.exposer,
             minimum_change: latest_change(&self.0.pins, &self.0.exposer)?,
             reaches: self.0.reaches.clone(),
-            suite: SUITE,
+            suite: suite(),
             resource: self.0.resource.clone(),
             secret,
             expires: terms.expires,
@@ -253,7 +253,7 @@ impl Node {
             guests: true,
             ..ListenerOptions::new(pins.to_listeners())
         };
-        self.secure_channel_listener(SUITE.listener(), listener)?;
+        self.secure_channel_listener(suite().listener(), listener)?;
         self.answer_pinned(pins);
         self.serve_redemptions(pins)
     }
@@ -278,7 +278,7 @@ impl Node {
             service: resource.to_owned(),
         };
         let registration = self
-            .register_at_known_relay(pins, relay, name, SUITE)
+            .register_at_known_relay(pins, relay, name, suite())
             .await?;
         let reach = Reach::Relay {
             relay: address,
