@@ -264,10 +264,8 @@ async fn who_redeemed_a_ticket_for_one_service_reaches_no_other_and_the_exposer_
     let inlet = inlet.expect("a channel, as it is pinned for something");
     let refused = a.node.counters().get(Count::NotExposed);
     let mut socket = TcpStream::connect(inlet.address()).await.expect("a port");
-    socket
-        .write_all(b"let me in")
-        .await
-        .expect("into the socket");
+    // The refusal may come first.
+    let _ = socket.write_all(b"let me in").await;
     socket.read_u8().await.expect_err("nobody answers");
     assert!(a.node.counters().get(Count::NotExposed) > refused);
     assert_eq!((mine.connections(), other.connections()), (1, 0));
