@@ -8,7 +8,9 @@ use std::process::Stdio;
 use std::time::Instant;
 
 use rustix::process::Signal;
-use sealway_core::ticket::Ticket;
+use sealway::home::Home;
+use sealway_core::UnixSeconds;
+use sealway_core::ticket::{Secret, Terms, Ticket};
 use serde_json::Value;
 
 use super::portals::{exchange, service, start_relay};
@@ -234,6 +236,94 @@ fn what_expose_prints_for_people_is_the_ticket_and_nothing_else() {
     assert_eq!(exposed.end_and_rest(Signal::TERM), (Some(0), Vec::new()));
     // Without one it says that it is ready.
     assert!(start(&["--no-ticket"]).line("").starts_with("listening on"));
+}
+
+#[test]
+fn an_expired_ticket_and_one_that_was_never_made_are_refused_and_a_good_one_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let listening = ["--listen", "127.0.0.1:0", "--name", "shout"];
+    let a = expose(path, &[&[service().as_str()], &listening[..]].concat());
+    let good = ticket(&a);
+    let with = |secret: u8| {
+        let mut other = Ticket::parse(&good).unwrap();
+        other.secret = Secret::from_bytes([secret; 32]);
+        other
+    };
+    let exposer = Home::open(path.join("a")).unwrap();
+    let issue = |ticket: &Ticket, expires: u64| {
+        let terms = Terms {
+            uses: 1,
+            expires: UnixSeconds(expires),
+        };
+        let now = exposer.clock().now();
+        let issued = exposer
+            .exposures()
+            .issue("shout", ticket.secret.hash(), terms, now);
+        issued.wait().unwrap();
+    };
+    let (expired, made, lasting) = (with(1), with(2), with(3));
+    issue(&lasting, exposer.clock().now().0 + 3_600);
+    // The last one: each new ticket clears away those that have expired.
+    issue(&expired, exposer.clock().now().0 - 1);
+    for (ticket, cause) in [(&expired, "expired"), (&made, "no such ticket")] {
+        fs::write(path.join("ticket"), &*ticket.to_text().unwrap()).unwrap();
+        let late = at(path, "b", &["connect", "@ticket", "--port", "0"]);
+        assert_eq!(late.code, Some(3), "{late:?}");
+        assert!(late.stderr.contains(cause), "{late:?}");
+    }
+    fs::write(path.join("ticket"), &*lasting.to_text().unwrap()).unwrap();
+    let (_b, address) = connect(path, "b", "@ticket");
+    assert_eq!(exchange(&address, "hello").unwrap(), "HELLO");
+}
+
+#[test]
+fn whoever_stands_in_for_the_exposer_is_met_with_a_refusal_and_gets_no_secret() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let (_relay, relay) = start_relay(path);
+    let a = expose(path, &[&service(), "--via", &relay, "--name", "shout"]);
+    let good = Ticket::parse(&ticket(&a)).unwrap();
+    // A relay, and a machine, that lead whoever calls to themselves.
+    let mut command = sealway(path);
+    let said = fs::File::create(path.join("mallory.err")).unwrap();
+    command.args(["--home", "mallory", "--log", "trace"]);
+    command.args(["expose", &service(), "--listen", "127.0.0.1:0"]);
+    let mallory = Watched::start(command.stderr(said));
+    let other = Ticket::parse(&mallory.line("sealway1")).unwrap();
+    let led = Ticket {
+        reaches: other.reaches.clone(),
+        ..Ticket::parse(&good.to_text().unwrap()).unwrap()
+    };
+    fs::write(path.join("ticket"), &*led.to_text().unwrap()).unwrap();
+    let refused = at(path, "b", &["connect", "@ticket", "--port", "0"]);
+    assert_eq!(refused.code, Some(3), "{refused:?}");
+    let met = format!("expected {}, met {}", led.exposer, other.exposer);
+    assert!(refused.stderr.contains(&met), "{refused:?}");
+    assert_eq!(mallory.end(Signal::TERM), Some(0));
+    let said = fs::read_to_string(path.join("mallory.err")).unwrap();
+    assert!(!said.contains("redemption"), "{said}");
+    // The ticket is as good as before.
+    fs::write(path.join("ticket"), &*good.to_text().unwrap()).unwrap();
+    let (_b, address) = connect(path, "b", "@ticket");
+    assert_eq!(exchange(&address, "hello").unwrap(), "HELLO");
+}
+
+#[test]
+fn connect_finds_back_to_an_exposer_that_was_killed_and_comes_from_elsewhere() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let (_relay, relay) = start_relay(path);
+    let offer = [&service(), "--via", &relay, "--name", "shout"];
+    let a = expose(path, &offer);
+    fs::write(path.join("ticket"), ticket(&a)).unwrap();
+    let (_b, address) = connect(path, "b", "@ticket");
+    assert_eq!(exchange(&address, "hello").unwrap(), "HELLO");
+    a.end(Signal::KILL);
+    // Its connection to the relay has another address.
+    let again = [&offer[..], &["--no-ticket"]].concat();
+    let _a = expose(path, &again);
+    comes_back(&address);
 }
 
 #[test]
