@@ -10,7 +10,7 @@ export CARGO_TERM_COLOR=never CARGO_TERM_PROGRESS_WHEN=never CARGO_INCREMENTAL=$
 TARGET=${CARGO_TARGET_DIR:-$TOP/target}
 export CARGO_TARGET_DIR=$TARGET
 LOG=$(mktemp -d "${TMPDIR:-/tmp}/swstages.XXXXXX")
-trap 'rm -rf "$LOG"' EXIT
+trap 'left_behind; rm -rf "$LOG"' EXIT
 
 PASSED=0 FAILED=0
 TABLE=()
@@ -46,6 +46,26 @@ stage() {
   if [ "$passed" -eq 0 ] && [ "$failed" -eq 0 ]; then echo "$name: ran nothing" && failed=1; fi
   PASSED=$((PASSED + passed)) FAILED=$((FAILED + failed))
   TABLE+=("$(printf '%-28s %6d passed %4d failed %6d s' "$name" "$passed" "$failed" $((SECONDS - began)))")
+}
+
+# beside NAME COMMAND...: starts a script of tests/real; a later stage waits for it by `joined NAME`, which prints what it said
+# and ends as its verdict says.
+declare -A BESIDE=()
+beside() {
+  local name=$1
+  shift
+  "$@" </dev/null >"$LOG/beside-$name" 2>&1 &
+  BESIDE[$name]=$!
+}
+joined() {
+  # A stage is no parent of what runs beside it, so `wait` does not serve.
+  tail --pid="${BESIDE[$1]}" -f /dev/null
+  cat "$LOG/beside-$1"
+  grep -q '^PASS ' "$LOG/beside-$1"
+}
+left_behind() {
+  local pid
+  for pid in "${BESIDE[@]}"; do kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null; done
 }
 
 # finish: the table, the sum alone on the last line, the exit status.
