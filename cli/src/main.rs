@@ -19,8 +19,10 @@ use clap::error::ErrorKind;
 use args::Cli;
 use error::{CliError, Result};
 use output::Output;
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 fn main() -> ExitCode {
+    keep_out_of_core_dumps();
     let (json, outcome) = match Cli::try_parse() {
         Ok(cli) => (cli.global.json, run(cli)),
         Err(error) => (asked_for_json(), unparsed(&error)),
@@ -33,6 +35,19 @@ fn main() -> ExitCode {
             ExitCode::from(error.kind().exit_code())
         }
     }
+}
+
+/// A core dump holds the keys in memory, lies where nobody looks, and is often sent to somebody.
+///
+/// The limit is one byte and not none: too small for a file, and the one value at which the kernel starts no handler (systemd-coredump,
+/// apport) either, since it is that of handlers that crash. `PR_SET_DUMPABLE` would also hide what a process listens on from its own user.
+fn keep_out_of_core_dumps() {
+    let one = Rlimit {
+        current: Some(1),
+        maximum: Some(1),
+    };
+    // A hard limit of none cannot be raised, and is as good as far as files go.
+    let _ = setrlimit(Resource::Core, one);
 }
 
 fn run(cli: Cli) -> Result<()> {

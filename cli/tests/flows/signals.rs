@@ -4,8 +4,9 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -142,4 +143,34 @@ fn a_command_that_is_told_to_end_does_so_in_time_whatever_its_peer_does() {
     };
     assert_eq!(end, Some(std::io::ErrorKind::ConnectionReset));
     assert_eq!(inlet.end(Signal::INT), Some(0));
+}
+
+#[test]
+fn a_command_that_crashes_leaves_no_core_dump() {
+    let directory = tempfile::tempdir().unwrap();
+    // What the shell lets dump, when it can: the limits of who runs the test, raised as far as they go.
+    let dumped = |command: &str| {
+        let line = format!("ulimit -c $(ulimit -H -c); {command}");
+        let mut child = Command::new("sh")
+            .args(["-c", &line])
+            .current_dir(directory.path())
+            .env("SEALWAY", env!("CARGO_BIN_EXE_sealway"))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = [0];
+        child.stdout.take().unwrap().read_exact(&mut said).unwrap();
+        kill_process(Pid::from_child(&child), Signal::ABORT).unwrap();
+        let status = child.wait().unwrap();
+        assert_eq!(status.signal(), Some(Signal::ABORT.as_raw()), "{status}");
+        status.core_dumped()
+    };
+    // Control: something else, started the same way, leaves one; where limits or the machine let nobody, there is nothing to show.
+    if !dumped("echo up; exec sleep 60") {
+        println!("no process leaves a core dump on this machine");
+        return;
+    }
+    assert!(!dumped(
+        r#"exec "$SEALWAY" --home a relay --listen 127.0.0.1:0"#
+    ));
 }
