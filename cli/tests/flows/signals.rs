@@ -23,9 +23,13 @@ fn send(id: u32, signal: Signal) {
     kill_process(id, signal).unwrap();
 }
 
-/// `sealway ARGUMENTS` in a session without a terminal, as a service manager starts it.
+/// `sealway ARGUMENTS` in a session without a terminal, as a service manager starts it, even if the tests run under nohup.
 fn daemon(directory: &Path, arguments: &[&str]) -> Command {
-    under(&["setsid"], directory, arguments)
+    under(
+        &["env", "--default-signal=HUP", "setsid"],
+        directory,
+        arguments,
+    )
 }
 
 /// The same behind other words.

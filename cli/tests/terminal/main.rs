@@ -164,9 +164,11 @@ fn a_command_on_a_terminal_ends_in_order_when_that_hangs_up() {
     let directory = tempfile::tempdir().unwrap();
     let terminal = Terminal::new(80);
     let ours = sealway(directory.path());
-    let mut command = std::process::Command::new("setsid");
+    // Tests that run under nohup ignore it, and so would what they start.
+    let mut command = std::process::Command::new("env");
     command
-        .args(["--ctty".as_ref(), ours.get_program()])
+        .args(["--default-signal=HUP", "setsid", "--ctty"])
+        .arg(ours.get_program())
         .args(["--home", "h", "relay", "--listen", "unix:s"])
         .current_dir(directory.path())
         .stdin(terminal.end())
