@@ -11,7 +11,9 @@ use super::receiving::{Event, Events};
 use super::schedule::Schedule;
 use super::stream::{Phase, Stream};
 use super::window::Window;
-use super::{CHANNEL_WINDOW, INITIAL_STREAMS, MAX_WINDOW, STREAM_WINDOW};
+use super::{
+    CHANNEL_WINDOW, INITIAL_STREAMS, MAX_WINDOW, SOLE_AFTER_MS, SOLE_WINDOW, STREAM_WINDOW,
+};
 use crate::Tick;
 
 /// All streams stand this long for want of credit that one of them holds: then that one is reset.
@@ -86,6 +88,8 @@ pub struct Session {
     pub(super) peer_opens: PeerOpens,
     /// Data of all streams to us.
     pub(super) incoming: Window,
+    /// The stream whose data was consumed last, and since when no other's was.
+    sole: Option<(StreamId, Tick)>,
     pub(super) sent: u64,
     /// Total that our data must not pass.
     pub(super) limit: u64,
@@ -130,6 +134,7 @@ impl Session {
             own_allowed: role.initial_streams(),
             peer_opens: PeerOpens::new(announced, allowed, now),
             incoming: Window::new(CHANNEL_WINDOW, CHANNEL_WINDOW),
+            sole: None,
             sent: 0,
             limit: CHANNEL_WINDOW,
             pings: Pings::new(),
@@ -239,10 +244,12 @@ impl Session {
     /// `len` bytes of data that came for `stream` need no memory any more: they are written, or dropped.
     pub fn consumed(&mut self, stream: StreamId, len: usize, now: Tick) {
         let cap = self.stream_cap();
+        let least = self.least_window(stream, now);
         let Some(entry) = self.streams.get_mut(&stream) else {
             return;
         };
         let rtt = self.pings.least_ms();
+        entry.incoming.set_least(least);
         let len = entry.incoming.consume(len as u64, rtt, cap, now);
         let wants = !entry.fin_received && entry.incoming.is_due(cap);
         let is_done = entry.has_ended() && entry.incoming.held() == 0;
@@ -365,6 +372,17 @@ impl Session {
         self.limits
             .stream_window
             .min(self.limits.channel_window / 4)
+    }
+
+    /// What a stream may send at least: more while it is the only one that has something to say.
+    fn least_window(&mut self, stream: StreamId, now: Tick) -> u64 {
+        let (sole, since) = *self.sole.get_or_insert((stream, now));
+        if sole != stream {
+            self.sole = Some((stream, now));
+        } else if now.0.saturating_sub(since.0) >= SOLE_AFTER_MS {
+            return SOLE_WINDOW;
+        }
+        STREAM_WINDOW
     }
 
     pub(super) const fn channel_cap(&self) -> u64 {

@@ -18,6 +18,8 @@ pub(super) struct Window {
     limit: u64,
     /// What the rate asks for.
     size: u64,
+    /// What it holds at least for now.
+    least: u64,
     smallest: u64,
     /// Added to what is held unconsumed: room for others beside what stands still.
     spare: u64,
@@ -34,6 +36,7 @@ impl Window {
             consumed: 0,
             limit: smallest,
             size: smallest,
+            least: smallest,
             smallest,
             spare,
             since: None,
@@ -56,6 +59,11 @@ impl Window {
     /// Bytes that came and were not consumed.
     pub(super) const fn held(&self) -> u64 {
         self.received.saturating_sub(self.consumed)
+    }
+
+    /// From now on the peer may send so much at least, whatever round trip and rate ask for.
+    pub(super) const fn set_least(&mut self, least: u64) {
+        self.least = least;
     }
 
     /// Takes `len` bytes; gives where they would end if that is beyond the limit.
@@ -95,7 +103,10 @@ impl Window {
         } else {
             self.held().saturating_add(self.spare)
         };
-        self.size.max(beside).min(cap.max(self.smallest))
+        self.size
+            .max(self.least)
+            .max(beside)
+            .min(cap.max(self.smallest))
     }
 
     fn raise(&self, cap: u64) -> u64 {

@@ -155,17 +155,33 @@ fn the_window_grows_to_fill_a_long_path() {
     assert!(rate > 18_000, "{rate}");
 }
 
-/// Without distance the window stays where a small message passes quickly.
+/// Without distance the window stays where a small message passes quickly, and is larger only while there is no other stream to pass.
 #[test]
-fn the_window_stays_small_on_a_short_path() {
+fn the_window_is_small_on_a_short_path_unless_one_stream_alone_speaks() {
     let mut line = Line::new(1 << 20, 0);
     let stream = line.pair.a.open("bulk");
+    let other = line.pair.a.open("another");
     line.pair.a.write(stream, FOR_EVER);
-    for _ in 0..60 {
-        line.millisecond();
-        assert!(line.pair.a.session.unacknowledged(stream) <= 256 << 10);
-    }
-    assert!(line.pair.b.sockets[&stream].received > 10 << 20);
+    let largest = |line: &mut Line, ms: u64, others: bool| {
+        let mut largest = 0;
+        for round in 0..ms {
+            if others && round % 40 == 0 {
+                line.pair.a.write(other, 1);
+            }
+            line.millisecond();
+            largest = largest.max(line.pair.a.session.unacknowledged(stream));
+        }
+        largest
+    };
+    let small = 256 << 10;
+    assert!(largest(&mut line, 300, true) <= small);
+    assert!(largest(&mut line, 60, false) <= small, "not yet alone");
+    let alone = largest(&mut line, 300, false);
+    assert!(alone > 3 * small && alone <= 4 * small, "{alone}");
+    largest(&mut line, 10, true);
+    let again = largest(&mut line, 300, true);
+    assert!(again <= small, "{again}");
+    assert!(line.pair.b.sockets[&stream].received > 100 << 20);
 }
 
 /// Nothing waits but in the transport's queue, which this end bounds by the budget it gives.
