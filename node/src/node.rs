@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -82,7 +82,7 @@ pub(crate) struct Shared {
     pub(crate) answers: OnceLock<Address>,
     relay: OnceLock<Arc<RelayTable>>,
     /// Set once anything is exposed by tickets.
-    pub(crate) exposing: AtomicBool,
+    pub(crate) exposing: Mutex<bool>,
     listeners: Mutex<Vec<Listening>>,
     down: watch::Sender<bool>,
     /// Shutdown is over: what has not ended by itself is cut off.
@@ -203,7 +203,7 @@ impl NodeBuilder {
             tellings: Tellings::default(),
             answers: OnceLock::new(),
             relay: OnceLock::new(),
-            exposing: AtomicBool::new(false),
+            exposing: Mutex::new(false),
             listeners: Mutex::default(),
             down: watch::Sender::new(false),
             cut: watch::Sender::new(false),

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use crate::exposure::Access;
 use crate::home::Home;
 use crate::node::{Node, lock};
-use crate::store::{Direction, Resource, StoreFault};
+use crate::store::{Direction, PinOrigin, Resource, StoreFault};
 
 /// The pins of a home. Cheap to clone; all clones are the same.
 ///
@@ -32,6 +32,9 @@ struct Inner {
 #[derive(Default)]
 struct Held {
     inbound: HashMap<Identifier, HashSet<Resource>>,
+    /// Inbound pins that tickets made. They lead to exposures and nowhere else: a service or an outlet that happens to have the same name
+    /// is another thing.
+    redeemed: HashMap<Identifier, HashSet<Resource>>,
     outbound: HashMap<Identifier, HashSet<Resource>>,
     /// What is exposed by tickets.
     exposed: HashSet<String>,
@@ -42,9 +45,10 @@ impl Held {
         let mut held = Self::default();
         for peer in home.peers().list()? {
             for pin in peer.pins {
-                let side = match pin.direction {
-                    Direction::Inbound => &mut held.inbound,
-                    Direction::Outbound => &mut held.outbound,
+                let side = match (pin.direction, pin.origin) {
+                    (Direction::Inbound, PinOrigin::Ticket) => &mut held.redeemed,
+                    (Direction::Inbound, _) => &mut held.inbound,
+                    (Direction::Outbound, _) => &mut held.outbound,
                 };
                 side.entry(peer.identifier)
                     .or_default()
@@ -58,14 +62,33 @@ impl Held {
 
     /// Those who could reach something before that they cannot reach now.
     fn lost(&self, now: &Self) -> HashSet<Identifier> {
-        let some_exposure_went = !self.exposed.is_subset(&now.exposed);
-        let lost = |(peer, before): &(&Identifier, &HashSet<Resource>)| {
-            let now = now.inbound.get(*peer);
-            let is_kept = |pin: &Resource| now.is_some_and(|now| now.contains(pin));
-            !before.iter().all(is_kept) || (some_exposure_went && before.contains(&Resource::Any))
+        let withdrawn: Vec<&str> = self
+            .exposed
+            .difference(&now.exposed)
+            .map(String::as_str)
+            .collect();
+        let reached = |pin: &Resource| {
+            matches!(pin, Resource::Any) && !withdrawn.is_empty()
+                || withdrawn.contains(&pin.as_str())
         };
-        let lost = self.inbound.iter().filter(lost);
-        lost.map(|(peer, _)| *peer).collect()
+        let lost = |before: &HashMap<Identifier, HashSet<Resource>>,
+                    after: &HashMap<Identifier, HashSet<Resource>>| {
+            let is_lost = |(peer, pins): &(&Identifier, &HashSet<Resource>)| {
+                let after = after.get(*peer);
+                let is_kept = |pin: &Resource| after.is_some_and(|after| after.contains(pin));
+                pins.iter().any(|pin| !is_kept(pin) || reached(pin))
+            };
+            let lost = before.iter().filter(is_lost);
+            lost.map(|(peer, _)| *peer).collect::<Vec<_>>()
+        };
+        let mut all: HashSet<Identifier> = lost(&self.inbound, &now.inbound).into_iter().collect();
+        all.extend(lost(&self.redeemed, &now.redeemed));
+        all
+    }
+
+    /// Whether `peer` is pinned for anything here.
+    fn knows(&self, peer: &Identifier) -> bool {
+        self.inbound.contains_key(peer) || self.redeemed.contains_key(peer)
     }
 }
 
@@ -107,8 +130,8 @@ impl Pins {
         &self.0.home
     }
 
-    /// Reads the pins again, and ends the channels that peers have opened with `node` who have lost one. A peer that may still
-    /// reach something opens another.
+    /// Reads the pins again, and ends the channels of `node` with peers who have lost one, whoever opened them. A peer that may still
+    /// reach something opens another, and so does this node if it keeps a path to the peer.
     ///
     /// # Errors
     /// The store's faults; then the former pins hold.
@@ -127,10 +150,20 @@ impl Pins {
         Ok(())
     }
 
-    /// Whether `peer` may reach `resource` here.
+    /// Whether `peer` may reach the service or outlet `resource` here: the operator said so. What tickets pin leads to exposures alone,
+    /// see [`Pins::admits_to_exposure`].
     #[must_use]
     pub fn admits(&self, peer: &Identifier, resource: &str) -> bool {
         holds(&self.held().inbound, peer, resource)
+    }
+
+    /// Whether `peer` may reach what is exposed as `resource` here: it has redeemed a ticket, or the operator pinned it. Nobody may once
+    /// the exposure was removed.
+    #[must_use]
+    pub fn admits_to_exposure(&self, peer: &Identifier, resource: &str) -> bool {
+        let held = self.held();
+        held.exposed.contains(resource)
+            && (holds(&held.redeemed, peer, resource) || holds(&held.inbound, peer, resource))
     }
 
     /// Whether `peer` may reach anything here.
@@ -140,7 +173,7 @@ impl Pins {
         if anybody() {
             return true;
         }
-        self.held().inbound.contains_key(peer)
+        self.held().knows(peer)
     }
 
     /// Whether we may reach `resource` at `peer`.
@@ -149,11 +182,17 @@ impl Pins {
         holds(&self.held().outbound, peer, resource)
     }
 
-    /// Whom each service and outlet is for: peers that are pinned for it.
+    /// Whom each service and outlet is for: peers that the operator pinned for it.
     #[must_use]
     pub fn to_services(&self) -> Access {
         let pins = self.clone();
         Access::by(move |peer, resource| pins.admits(peer, resource))
+    }
+
+    /// Whom what is exposed by tickets is for.
+    pub(crate) fn to_exposures(&self) -> Access {
+        let pins = self.clone();
+        Access::by(move |peer, resource| pins.admits_to_exposure(peer, resource))
     }
 
     /// Whom a channel listener is for: peers that are pinned for anything here.
@@ -195,14 +234,14 @@ impl Pins {
 }
 
 impl Node {
-    /// Ends the channels that these peers have opened, and tells them.
+    /// Ends the channels with these peers, and tells them. Also those that we opened: the peer's messages come in by them too.
     fn end_channels_of(&self, peers: &HashSet<Identifier>) {
         if peers.is_empty() {
             return;
         }
         let channels: Vec<_> = lock(&self.shared().channels)
             .values()
-            .filter(|channel| peers.contains(&channel.origin.peer) && channel.is_accepted())
+            .filter(|channel| peers.contains(&channel.origin.peer))
             .cloned()
             .collect();
         for channel in channels {

@@ -188,6 +188,13 @@ fn tickets_are_bounded_and_what_expired_unused_makes_room() {
     let full = exposures.issue("db", hash(5_000), terms, NOW).wait();
     assert!(matches!(full, Err(ExposureError::TooManyTickets)));
     redeem(&home, 1, 1, NOW).unwrap();
+    // A spent one is in nobody's way.
+    exposures
+        .issue("db", hash(5_001), terms, NOW)
+        .wait()
+        .unwrap();
+    let full = exposures.issue("db", hash(5_000), terms, NOW).wait();
+    assert!(matches!(full, Err(ExposureError::TooManyTickets)));
     let later = Terms {
         uses: 1,
         expires: UnixSeconds(LATER.0 + 1),
@@ -198,6 +205,45 @@ fn tickets_are_bounded_and_what_expired_unused_makes_room() {
         .unwrap();
     let left = exposures.tickets().unwrap();
     assert_eq!(left.len(), 2, "the redeemed one and the new one");
+}
+
+#[test]
+fn of_spent_tickets_1_024_are_remembered_and_the_others_pins_stay() {
+    let (_directory, home) = home(1);
+    let exposures = home.exposures();
+    let hash = |n: u32| {
+        let mut bytes = [9; 32];
+        bytes[..4].copy_from_slice(&n.to_be_bytes());
+        SecretHash(bytes)
+    };
+    let mut pending = Vec::new();
+    for n in 0..1_030 {
+        let terms = Terms {
+            uses: 1,
+            expires: UnixSeconds(LATER.0 + u64::from(n)),
+        };
+        let issued = exposures.issue("db", hash(n), terms, NOW);
+        pending.push((issued, exposures.redeem(hash(n), who(n), NOW)));
+        // The writer takes so many at a time.
+        if pending.len() == 256 || n == 1_029 {
+            for (issued, redeemed) in pending.drain(..) {
+                issued.wait().unwrap();
+                redeemed.wait().unwrap();
+            }
+        }
+    }
+    let left = exposures.tickets().unwrap();
+    assert!(left.len() <= 1_026, "{}", left.len());
+    let forgotten = exposures.redeem(hash(0), who(0), NOW).wait();
+    assert!(matches!(
+        forgotten,
+        Err(ExposureError::Refused(Refusal::Unknown))
+    ));
+    assert!(admits(&home, 0, "db"), "it needs its ticket no more");
+    exposures
+        .redeem(hash(1_029), who(1_029), NOW)
+        .wait()
+        .unwrap();
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use sealway::ticket::{ExposeError, ExposeOptions, Exposed, Way};
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use super::daemon::{Daemon, Readiness};
 use super::ticket;
@@ -81,6 +82,6 @@ async fn issue(exposed: &Exposed, args: &ExposeArgs, output: Output) -> Result<(
     event["event"] = json!("ticket");
     event["ticket"] = json!(text.as_str());
     output.event(Some(&text), &event)?;
-    qr::show(&text.to_uppercase(), output);
+    qr::show(&Zeroizing::new(text.to_uppercase()), output);
     Ok(())
 }

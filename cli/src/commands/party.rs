@@ -9,7 +9,7 @@ use sealway::channel::histories::Histories;
 use sealway::home::Home;
 use sealway::keys::{Parties, PartyLoadError, load_parties};
 use sealway::pins::Pins;
-use sealway::store::{Direction, Name, Pin, Resource};
+use sealway::store::{Direction, Name, Pin, PinOrigin, Resource};
 use sealway::{Access, Node};
 use sealway_core::channel::{Suite, Trust};
 use sealway_core::crypto::KeyType;
@@ -124,7 +124,8 @@ pub(super) fn admission(trusted: &[Trusted], pins: &Pins) -> Admission {
     }
 }
 
-/// What `--expect` says; without it those that are pinned for what the route ends at.
+/// What `--expect` says; without it those that the operator has pinned for what the route ends at. A ticket's resource may be called like
+/// a service of somebody else: its exposer is not whom that route leads to.
 ///
 /// # Errors
 /// The store's faults.
@@ -135,7 +136,9 @@ pub(super) fn expected(expect: Option<&Expect>, to: &Route, home: &Home) -> Resu
         None => {
             let target = to.target();
             Trust::AnyOf(pinned(home, |pin| {
-                matches!(pin, Resource::Any) || target == Some(pin.as_str())
+                let resource = &pin.resource;
+                pin.origin == PinOrigin::Operator
+                    && (*resource == Resource::Any || target == Some(resource.as_str()))
             })?)
         }
     })
@@ -145,8 +148,8 @@ pub(super) fn expected(expect: Option<&Expect>, to: &Route, home: &Home) -> Resu
 ///
 /// # Errors
 /// The store's faults.
-pub(super) fn pinned(home: &Home, wanted: impl Fn(&Resource) -> bool) -> Result<Vec<Identifier>> {
-    let outbound = |pin: &Pin| pin.direction == Direction::Outbound && wanted(&pin.resource);
+pub(super) fn pinned(home: &Home, wanted: impl Fn(&Pin) -> bool) -> Result<Vec<Identifier>> {
+    let outbound = |pin: &Pin| pin.direction == Direction::Outbound && wanted(pin);
     let peers = home.peers().list()?.into_iter();
     Ok(peers
         .filter(|peer| peer.pins.iter().any(outbound))

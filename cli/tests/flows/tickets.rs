@@ -10,7 +10,7 @@ use std::time::Instant;
 use rustix::process::Signal;
 use sealway::home::Home;
 use sealway_core::UnixSeconds;
-use sealway_core::ticket::{Secret, Terms, Ticket};
+use sealway_core::ticket::{Reach, Secret, Terms, Ticket};
 use serde_json::Value;
 
 use super::portals::{exchange, service, start_relay};
@@ -324,6 +324,28 @@ fn connect_finds_back_to_an_exposer_that_was_killed_and_comes_from_elsewhere() {
     let again = [&offer[..], &["--no-ticket"]].concat();
     let _a = expose(path, &again);
     comes_back(&address);
+}
+
+#[test]
+fn who_exposes_something_by_a_ticket_is_not_taken_for_others_at_whom_it_is_called_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let named = ["--listen", "127.0.0.1:0", "--name", "echo"];
+    let a = expose(path, &[&[service().as_str()], &named[..]].concat());
+    let ticket = Ticket::parse(&ticket(&a)).unwrap();
+    fs::write(path.join("ticket"), &*ticket.to_text().unwrap()).unwrap();
+    let (b, _) = connect(path, "b", "@ticket");
+    assert_eq!(b.end(Signal::TERM), Some(0));
+    let [Reach::Direct(at_a)] = ticket.reaches.as_slice() else {
+        panic!("one way");
+    };
+    // A route that was to lead to somebody else's echo, whom nobody has pinned.
+    let route = format!("{at_a}/secure/sealway_xx1/service/echo");
+    let refused = at(path, "b", &["call", &route, "hi"]);
+    assert_ne!(refused.code, Some(0), "{refused:?}");
+    let expect = ticket.exposer.to_string();
+    let meant = at(path, "b", &["call", &route, "hi", "--expect", &expect]);
+    assert_eq!(meant.stdout, "hi\n", "{meant:?}");
 }
 
 #[test]

@@ -10,7 +10,8 @@ use super::peers::{self, Direction, Pin, PinOrigin, Resource};
 use super::writer::{After, Pending};
 use super::{Store, seconds, to_column};
 
-/// Tickets that one exposure has at a time; those that have expired unused make room.
+/// Tickets of one exposure that can be redeemed at a time, and spent ones that are remembered: who asks again with one of those is told
+/// that it is spent, and its redeemer that it is let in.
 const MAX_TICKETS: u32 = 1_024;
 
 /// A service that is offered to whoever redeems a ticket for it.
@@ -159,7 +160,8 @@ impl<'a> Exposures<'a> {
         rows.map(|row| Ok(row?)).collect()
     }
 
-    /// Enters a ticket into the books, by the hash of its secret. Those of the exposure that have expired unused are forgotten.
+    /// Enters a ticket into the books, by the hash of its secret. Those of the exposure that have expired unused are forgotten, and of
+    /// those that are spent the ones that expired first, if there are too many.
     ///
     /// Fails with [`ExposureError::Missing`], [`ExposureError::TooManyTickets`].
     pub fn issue(
@@ -184,11 +186,22 @@ impl<'a> Exposures<'a> {
                 )?
                 .execute((&resource, to_column(now)))?;
             let out: u32 = transaction
-                .prepare_cached("SELECT count(*) FROM tickets WHERE resource = ?1")?
-                .query_row([&resource], |row| row.get(0))?;
+                .prepare_cached(
+                    "SELECT count(*) FROM tickets WHERE resource = ?1 AND expires > ?2
+                     AND uses > (SELECT count(*) FROM redemptions WHERE ticket = secret)",
+                )?
+                .query_row((&resource, to_column(now)), |row| row.get(0))?;
             if out >= MAX_TICKETS {
                 return Err(ExposureError::TooManyTickets);
             }
+            transaction
+                .prepare_cached(
+                    "DELETE FROM tickets WHERE secret IN (
+                         SELECT secret FROM tickets WHERE resource = ?1 AND (expires <= ?2
+                         OR uses <= (SELECT count(*) FROM redemptions WHERE ticket = secret))
+                         ORDER BY expires DESC, secret LIMIT -1 OFFSET ?3)",
+                )?
+                .execute((&resource, to_column(now), MAX_TICKETS))?;
             transaction
                 .prepare_cached(
                     "INSERT INTO tickets (secret, resource, uses, expires) VALUES (?1, ?2, ?3, ?4)",

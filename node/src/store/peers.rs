@@ -404,8 +404,10 @@ fn insert_peer(
 fn insert_pin(transaction: &Connection, peer: &Identifier, pin: &Pin) -> Result<(), StoreFault> {
     transaction
         .prepare_cached(
-            "INSERT OR IGNORE INTO pins (peer, direction, resource, origin, added)
-             VALUES (?1, ?2, ?3, ?4, ?5)",
+            // What the operator says stands above what a ticket or a meeting has made of it.
+            "INSERT INTO pins (peer, direction, resource, origin, added)
+             VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (peer, direction, resource) DO UPDATE SET origin = ?4 WHERE ?4 = 0",
         )?
         .execute((
             peer.as_bytes(),

@@ -2,20 +2,20 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sealway_core::UnixSeconds;
 use sealway_core::channel::{Suite, Trust};
 use sealway_core::identity::{ChangeHash, Identifier};
 use sealway_core::relay::Registration;
-use sealway_core::ticket::{Reach, Secret, Terms, Ticket, is_resource};
+use sealway_core::ticket::{REDEEM, Reach, Secret, Terms, Ticket, is_resource};
 use sealway_core::wire::{MultiAddr, Protocol};
 
 use super::{addresses, suite};
 use crate::channel::ListenerOptions;
 use crate::exposure::Exposure;
-use crate::node::{AddressInUse, Node};
+use crate::node::{AddressInUse, Node, lock};
 use crate::pins::Pins;
 use crate::relay::{RegisterError, RegistrationOptions, RelayRegistration};
 use crate::services::Service;
@@ -104,15 +104,27 @@ struct Inner {
     reaches: Vec<Reach>,
     listening: Option<Listening>,
     _registration: Option<RelayRegistration>,
+    /// Its outlet is gone, and the address may be another exposure's by now.
+    is_stopped: AtomicBool,
 }
 
-impl Drop for Inner {
-    fn drop(&mut self) {
+impl Inner {
+    /// From now on nobody reaches it.
+    fn stop(&self) {
+        if self.is_stopped.swap(true, Ordering::AcqRel) {
+            return;
+        }
         if let Some(listening) = &self.listening {
             listening.close();
         }
         self.node
             .stop_worker(&outlet(&self.resource).as_str().into());
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
@@ -166,12 +178,15 @@ impl Exposed {
     pub async fn remove(&self) -> Result<(), ExposureError> {
         let home = self.0.pins.home();
         home.exposures().remove(&self.0.resource).await?;
-        Ok(self.0.pins.reload(&self.0.node)?)
+        self.0.pins.reload(&self.0.node)?;
+        self.0.stop();
+        Ok(())
     }
 
     /// Resolves once the exposure was removed, here or by another process of the home (see [`Pins::reload`]).
     pub async fn removed(&self) {
         self.0.pins.withdrawn(&self.0.resource).await;
+        self.0.stop();
     }
 }
 
@@ -197,7 +212,7 @@ impl Node {
         }
         let known = known(pins, &resource, &target)?;
         self.serve_tickets(pins)?;
-        let exposure = Exposure::local().to_channels(pins.to_services(), resource.as_str());
+        let exposure = Exposure::local().to_channels(pins.to_exposures(), resource.as_str());
         self.outlet(&outlet(&resource), &target, exposure)?;
         // From here on a failure takes the outlet back.
         let mut inner = Inner {
@@ -208,6 +223,7 @@ impl Node {
             reaches: Vec::new(),
             listening: None,
             _registration: None,
+            is_stopped: AtomicBool::new(false),
         };
         let mut listen = known.as_ref().and_then(|known| known.listen.clone());
         match way {
@@ -246,16 +262,22 @@ impl Node {
 
     /// Opens what all exposures of a node share.
     fn serve_tickets(&self, pins: &Pins) -> Result<(), AddressInUse> {
-        if self.shared().exposing.swap(true, Ordering::AcqRel) {
+        let mut is_exposing = lock(&self.shared().exposing);
+        if *is_exposing {
             return Ok(());
         }
         let listener = ListenerOptions {
             guests: true,
             ..ListenerOptions::new(pins.to_listeners())
         };
-        self.secure_channel_listener(suite().listener(), listener)?;
+        self.serve_redemptions(pins)?;
+        if let Err(error) = self.secure_channel_listener(suite().listener(), listener) {
+            self.stop_worker(&REDEEM.into());
+            return Err(error);
+        }
         self.answer_pinned(pins);
-        self.serve_redemptions(pins)
+        *is_exposing = true;
+        Ok(())
     }
 
     /// Answers peers that ask whether this end lives.
@@ -307,8 +329,12 @@ impl Node {
             .list()?
             .into_iter()
             .filter(|peer| {
-                let is_it =
-                    |pin: &Pin| pin.direction == Direction::Outbound && pin.resource == resource;
+                // A ticket can be for a resource that is called like a relay. It does not say who that relay is.
+                let is_it = |pin: &Pin| {
+                    pin.direction == Direction::Outbound
+                        && pin.resource == resource
+                        && pin.origin != PinOrigin::Ticket
+                };
                 peer.pins.iter().any(is_it)
             })
             .map(|peer| peer.identifier)
@@ -343,10 +369,7 @@ impl Node {
         self.shared().spawn(async move {
             pins.withdrawn(&resource).await;
             if let Some(inner) = inner.upgrade() {
-                inner.node.stop_worker(&outlet(&resource).as_str().into());
-                if let Some(listening) = &inner.listening {
-                    listening.close();
-                }
+                inner.stop();
             }
         });
     }

@@ -132,14 +132,14 @@ impl Hop for RedeemHop {
         };
         let is_late = channel.opened.elapsed() >= REDEEM_WITHIN;
         let is_long = message.payload.len() > MAX_REQUEST;
-        if is_late || is_long || channel.asked.swap(true, Ordering::AcqRel) {
-            return Step::Refused(Count::NotExposed);
-        }
-        let request = Request::decode(message.payload.as_slice());
-        // The secret is not left behind in a buffer that is used again.
+        let is_refused = is_late || is_long || channel.asked.swap(true, Ordering::AcqRel);
+        let request = (!is_refused).then(|| Request::decode(message.payload.as_slice()));
+        // The secret is not left behind in a buffer that is used again, whatever becomes of the request.
         zeroize::Zeroize::zeroize(message.payload.as_mut_slice());
-        let Ok(request) = request else {
-            return Step::Refused(Count::UndecodablePayload);
+        let request = match request {
+            None => return Step::Refused(Count::NotExposed),
+            Some(Err(_)) => return Step::Refused(Count::UndecodablePayload),
+            Some(Ok(request)) => request,
         };
         let suite = origin.suite;
         let (pins, shared) = (self.pins.clone(), Arc::clone(&node));
@@ -171,7 +171,7 @@ async fn admit(
                 tracing::error!(%peer, %fault, "the suite floor of a new peer could not be raised");
                 return None;
             }
-            if !pins.admits(&peer, &resource) {
+            if !pins.admits_to_exposure(&peer, &resource) {
                 take_up(node, pins, peer, resource).await?;
             }
             Some(Answer::Granted)
