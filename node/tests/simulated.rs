@@ -14,6 +14,7 @@ use portals::{BOTH, Portal, lose_one, read_to_end};
 use sealway::channel::ChannelOptions;
 use sealway::core::channel::Trust;
 use sealway::core::wire::{Frame, Route};
+use sealway::portal::PortalProtocol;
 use sealway::transport::memory::{Direction, LinkProfile, Network, Passage, Passing, Verdict};
 use sealway::{Access, Count, Echo, Exposure, Message, Node, RequestError};
 use tokio::io::AsyncWriteExt;
@@ -178,10 +179,13 @@ async fn a_channel_under_byte_streams_delivers_in_order() {
     }
 }
 
+/// The length of a Ping of the native portal on the wire; a Fin is longer, and so is what carries data.
+const SEALED_PING: usize = 64;
+
 #[tokio::test(start_paused = true)]
 async fn a_portal_that_loses_one_message_resets_and_never_ends_early() {
     for protocol in BOTH {
-        let (mut lost, mut resets) = (0, 0);
+        let (mut lost, mut resets, mut questions) = (0, 0, 0);
         for seed in 0..20 {
             let portal = Portal::speaking(protocol, seed).await;
             for direction in [Direction::ToListener, Direction::ToConnector] {
@@ -190,7 +194,7 @@ async fn a_portal_that_loses_one_message_resets_and_never_ends_early() {
                     let len = 1_000 + 9_000 * usize::try_from(index).expect("small");
                     let (up, down) = (pattern(2 * len, n), pattern(len, n + 50));
                     let countdown = Arc::new(AtomicI64::new(i64::from(index)));
-                    lose_one(&portal.network, direction, &countdown);
+                    let was = lose_one(&portal.network, direction, &countdown);
                     let (client, target) = portal.transfer(&up, &down).await;
                     let hit = countdown.load(Ordering::SeqCst) < 0;
                     portal.network.set_tap(|_, _| Verdict::Pass);
@@ -200,7 +204,13 @@ async fn a_portal_that_loses_one_message_resets_and_never_ends_early() {
                     let case = format!("seed {seed}, {direction:?}, message {index}");
                     assert!(client.is_true_to(&down), "{case}: the client was deceived");
                     assert!(target.is_true_to(&up), "{case}: the target was deceived");
-                    if hit {
+                    if hit
+                        && protocol == PortalProtocol::Detected
+                        && was.get() <= Some(&SEALED_PING)
+                    {
+                        // A Ping or Pong; whoever has seen everything by the time it is missed is not reset for it.
+                        questions += 1;
+                    } else if hit {
                         lost += 1;
                         resets += usize::from(!client.clean || !target.clean);
                     } else {
@@ -214,9 +224,9 @@ async fn a_portal_that_loses_one_message_resets_and_never_ends_early() {
                 "seed {seed}: the channel goes on"
             );
         }
+        println!("{protocol:?}: {resets} resets for {lost} losses, and {questions} questions lost");
         assert!(lost >= 150, "only {lost} were lost");
-        // A lost question of the liveness check resets nobody who has seen everything.
-        assert!(resets * 10 >= lost * 8, "{resets} resets for {lost} losses");
+        assert_eq!(resets, lost);
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use sealway::core::channel::Trust;
@@ -172,16 +172,25 @@ pub(crate) async fn read_to_end(socket: &mut TcpStream) -> Seen {
     }
 }
 
-/// Loses the message number `countdown`, from 0, in one direction.
-pub(crate) fn lose_one(network: &Network, direction: Direction, countdown: &Arc<AtomicI64>) {
+/// Loses the message number `countdown`, from 0, in one direction; how long it was, once it is lost.
+pub(crate) fn lose_one(
+    network: &Network,
+    direction: Direction,
+    countdown: &Arc<AtomicI64>,
+) -> Arc<OnceLock<usize>> {
     let countdown = Arc::clone(countdown);
-    network.set_tap(move |towards, _| {
+    let was = Arc::new(OnceLock::new());
+    let lost = Arc::clone(&was);
+    network.set_tap(move |towards, message| {
         if towards == direction && countdown.fetch_sub(1, Ordering::SeqCst) == 0 {
+            // There is one.
+            let _ = lost.set(message.len());
             Verdict::Lose
         } else {
             Verdict::Pass
         }
     });
+    was
 }
 
 pub(crate) async fn standing(inlet: &Inlet) -> Arc<Path> {
