@@ -20,6 +20,8 @@ pub enum Event {
         address: String,
         /// The suite of the path's last channel, if it has one.
         suite: Option<Suite>,
+        /// Whether its connections go by Sealway's portal, and not the reference's; a path that is rebuilt keeps to it.
+        is_native: bool,
     },
     /// A relay accepted our registration: we are reachable under this address there.
     Registered {

@@ -548,7 +548,16 @@ impl KeptPath {
             Some(peer) => Trust::Identifier(*peer),
             None => options.expect.clone(),
         };
-        let options = PathOptions { expect, ..options };
+        // And what it was found to speak it is held to: an outlet that is late or a Hello that is kept away is an attempt that failed.
+        let portal = match &first {
+            Some(first) if first.is_native() => PortalProtocol::Native,
+            _ => options.portal,
+        };
+        let options = PathOptions {
+            expect,
+            portal,
+            ..options
+        };
         let (tell_end, first_end) = watch::channel(None);
         let first_ended = {
             let first = first.clone();
@@ -710,7 +719,8 @@ pub(crate) struct Refusals {
 
 impl Refusals {
     fn report(&mut self, node: &Node, what: &str, error: &PathError) {
-        if error.is_refusal() {
+        // A weaker protocol is our refusal.
+        if error.is_refusal() || matches!(error, PathError::NotNative(_)) {
             self.tell(node, format!("{what}: {error}"));
         } else {
             tracing::debug!(what, %error, "not rebuilt yet");

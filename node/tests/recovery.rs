@@ -17,7 +17,7 @@ use sealway::core::crypto::{DhSecret, KeyType, SigningKey};
 use sealway::core::identity::{Attestation, Identity, PurposeKey, Rotation};
 use sealway::core::wire::{MultiAddr, Route};
 use sealway::keys::Parties;
-use sealway::portal::Inlet;
+use sealway::portal::{Inlet, PortalProtocol};
 use sealway::relay::{RegistrationOptions, RelayOptions, RelayRegistration};
 use sealway::transport::memory::{Direction, LinkProfile, Network, Verdict};
 use sealway::{Access, Count, Event, Exposure, Message, Node, PathOptions, Payload};
@@ -110,21 +110,52 @@ async fn a_path_is_rebuilt_after_each_break_of_its_connection() {
     }
 }
 
+/// While the outlet is not there nobody answers a Hello, as if the peer were one of the reference's.
+#[tokio::test(start_paused = true)]
+async fn a_path_that_spoke_the_native_portal_is_rebuilt_to_speak_nothing_else() {
+    let portal = Portal::new(7).await;
+    let mut events = portal.client.events();
+    portal.server.stop_worker(&"out".into());
+    portal.network.break_connections();
+    loop {
+        if let Event::Refused { why } = events.recv().await.expect("events go on") {
+            assert!(why.contains("does not speak Sealway's portal"), "{why}");
+            break;
+        }
+    }
+    assert!(portal.inlet.path().is_none());
+    let address = portal.target.local_addr().expect("bound").to_string();
+    let everyone = Exposure::local().to_channels(Access::trust(Trust::Everyone), "out");
+    portal
+        .server
+        .outlet("out", &address, everyone)
+        .expect("free");
+    assert!(standing(&portal.inlet).await.is_native());
+    let (client, target) = portal.transfer(b"question", b"answer").await;
+    assert!(client.clean && target.clean && client.bytes == b"answer");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_channel_whose_last_handshake_message_was_lost_is_rebuilt() {
-    let portal = Portal::new(9).await;
-    let mut events = portal.client.events();
-    // After the connection breaks: message 1, message 3, which is lost.
-    let countdown = Arc::new(AtomicI64::new(1));
-    lose_one(&portal.network, Direction::ToListener, &countdown);
-    portal.network.break_connections();
-    lost(&mut events).await;
-    standing(&portal.inlet).await;
-    let began = Instant::now();
-    assert_eq!(lost(&mut events).await, "the peer fell silent");
-    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
-    let (client, _) = portal.transfer(b"question", b"answer").await;
-    assert!(client.clean && client.bytes == b"answer");
+    for protocol in BOTH {
+        let portal = Portal::speaking(protocol, 9).await;
+        let mut events = portal.client.events();
+        // After the connection breaks: message 1, message 3, which is lost.
+        let countdown = Arc::new(AtomicI64::new(1));
+        lose_one(&portal.network, Direction::ToListener, &countdown);
+        portal.network.break_connections();
+        lost(&mut events).await;
+        let began = Instant::now();
+        standing(&portal.inlet).await;
+        // Whom nothing is expected of is found silent later; who owes an answer to a Hello is not relied on before it came.
+        if protocol == PortalProtocol::Reference {
+            assert_eq!(lost(&mut events).await, "the peer fell silent");
+        }
+        assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+        assert!(countdown.load(Ordering::SeqCst) < 0, "it was lost");
+        let (client, _) = portal.transfer(b"question", b"answer").await;
+        assert!(client.clean && client.bytes == b"answer");
+    }
 }
 
 /// The node's machine loses power: whatever it would still say is lost, and its connections are found broken when it is back.

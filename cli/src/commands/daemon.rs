@@ -322,9 +322,18 @@ fn described(event: &Event) -> (Line, Value) {
             Line::Result(format!("listening on {transport} {address}")),
             json!({"event": "listening", "transport": transport, "address": address}),
         ),
-        Event::Ready { address, suite } => (
+        Event::Ready {
+            address,
+            suite,
+            is_native,
+        } => (
             Line::Result(format!("ready on {address}")),
-            json!({"event": "ready", "address": address, "suite": suite.map(Suite::name)}),
+            json!({
+                "event": "ready",
+                "address": address,
+                "suite": suite.map(Suite::name),
+                "portal": if *is_native { "native" } else { "ockam" },
+            }),
         ),
         Event::Registered {
             relay,

@@ -204,6 +204,7 @@ impl Node {
         };
         let first = self.live_path(ways, &options).await?;
         let suite = first.channel().map(Channel::suite);
+        let is_native = first.is_native();
         let inner = Arc::new(Inner {
             listening: Listening::new("tcp", address.clone()),
             paths: Paths::start(self, ways, options, first, &address),
@@ -225,7 +226,11 @@ impl Node {
                 }
             }
         });
-        self.shared().emit(Event::Ready { address, suite });
+        self.shared().emit(Event::Ready {
+            address,
+            suite,
+            is_native,
+        });
         Ok(inlet)
     }
 }
