@@ -82,7 +82,9 @@ async fn main() -> Result<(), Error> {
     client.shutdown(Duration::from_secs(5)).await;
 
     let (client, pins) = node(&home).await?;
-    let connection = client.connect_known(&pins, name.as_str(), None).await?;
+    let connection = client
+        .connect_known(&pins, name.as_str(), ConnectOptions::default())
+        .await?;
     println!(
         "{}",
         ask(connection.inlet().address(), name.as_str()).await?

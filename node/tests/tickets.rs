@@ -12,7 +12,7 @@ use sealway::core::identity::{ChangeHash, Rotation};
 use sealway::core::ticket::{REDEEM, Reach, Request, Secret};
 use sealway::core::wire::{Address, MultiAddr};
 use sealway::store::{Direction, Resource};
-use sealway::ticket::{Connection, RedeemError, Refusal, Way};
+use sealway::ticket::{ConnectOptions, Connection, RedeemError, Refusal, Way};
 use sealway::{Access, Count, Node, PathError, PathOptions, Raw, RequestError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -55,7 +55,10 @@ async fn who_redeemed_a_ticket_gets_in_and_still_does_after_both_ends_have_resta
     let (a, b) = (a.restart().await, b.restart().await);
     // The port that was kept.
     let _exposed = a.expose("db", &service.address, Way::Direct(None)).await;
-    let again = b.node.connect_known(&b.pins, name.as_str(), None).await;
+    let again = b
+        .node
+        .connect_known(&b.pins, name.as_str(), ConnectOptions::default())
+        .await;
     open(&again.expect("by its name")).await.expect("it works");
 
     let text = ticket.to_text().expect("a text");

@@ -228,9 +228,12 @@ pub(crate) struct ConnectArgs {
     /// Where the service appears: HOST:PORT or tcp:HOST:PORT; port 0 picks a free one
     #[arg(long, value_name = "ADDR", value_parser = values::tcp_addr)]
     pub(crate) listen: Option<Addr>,
-    /// What to call the connection (default: as the exposer calls the service)
+    /// What to call the connection (default: its former name, or as the exposer calls the service)
     #[arg(long, value_name = "NAME", value_parser = values::name)]
     pub(crate) name: Option<String>,
+    /// Spread connections over so many channels, 1 to 4, each on a TCP connection of its own
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=4))]
+    pub(crate) channels: u8,
     #[command(flatten)]
     pub(crate) own: OwnIdentity,
 }

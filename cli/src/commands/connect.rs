@@ -28,19 +28,23 @@ pub(crate) async fn run(args: &ConnectArgs, global: &Global, output: Output) -> 
         (Some(port), _) => Some(format!("127.0.0.1:{port}")),
         (None, listen) => listen.as_ref().map(ToString::to_string),
     };
+    let options = ConnectOptions {
+        listen,
+        name,
+        channels: args.channels.into(),
+    };
     let mut daemon = Daemon::start("connect", global, &args.own, output).await?;
     let (node, pins) = (daemon.node.clone(), daemon.pins.clone());
     let connecting = async {
         match by {
             By::Ticket(ticket) => {
-                let options = ConnectOptions { listen, name };
                 let connected = node.connect_ticket(&pins, &ticket, options).await;
                 connected.map_err(|error| failure(error, &Trust::Identifier(ticket.exposer)))
             }
             By::Name(name) => {
                 let known = pins.home().connections().find(&name);
                 let expect = known.map(|known| Trust::Identifier(known.peer));
-                let connected = node.connect_known(&pins, &name, listen.as_deref()).await;
+                let connected = node.connect_known(&pins, &name, options).await;
                 connected.map_err(|error| match expect {
                     Ok(expect) => failure(error, &expect),
                     Err(_) => failure(error, &Trust::AnyOf(Vec::new())),

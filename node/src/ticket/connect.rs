@@ -15,12 +15,24 @@ use crate::store::{ConnectionError, Known, Name, StoreFault};
 use crate::transport::TransportError;
 
 /// How to connect.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectOptions {
     /// Where the service appears, `HOST:PORT`; by default where it did last, or at a free port of 127.0.0.1.
     pub listen: Option<String>,
     /// What the connection is called here; by default the name that it has already, or that of the resource.
     pub name: Option<Name>,
+    /// As [`PathOptions::channels`].
+    pub channels: usize,
+}
+
+impl Default for ConnectOptions {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            name: None,
+            channels: 1,
+        }
+    }
 }
 
 /// Why there is no connection.
@@ -120,10 +132,11 @@ impl Node {
             .await?;
         // It was met before there was a pin.
         home.peers().raise_floor(known.peer, ticket.suite).await?;
-        self.open(pins, known, bound).await
+        self.open(pins, known, bound, options.channels).await
     }
 
-    /// Connects to what a ticket was redeemed for once, by the name of the connection.
+    /// Connects to what a ticket was redeemed for once, by the name of the connection; another name in `options` is its name from then
+    /// on.
     ///
     /// # Errors
     /// [`ConnectError`].
@@ -131,18 +144,21 @@ impl Node {
         &self,
         pins: &Pins,
         name: &str,
-        listen: Option<&str>,
+        options: ConnectOptions,
     ) -> Result<Connection, ConnectError> {
         let home = pins.home();
         let mut known = home.connections().find(name)?;
-        let bound = Bound::at(listen.unwrap_or(&known.listen)).await?;
-        if bound.address() != known.listen {
+        let listen = options.listen.as_ref().unwrap_or(&known.listen);
+        let bound = Bound::at(listen).await?;
+        let name = options.name.unwrap_or_else(|| known.name.clone());
+        if bound.address() != known.listen || name != known.name {
             known.listen = bound.address().to_owned();
+            known.name = name;
             home.connections()
                 .set(known.clone(), self.shared().now())
                 .await?;
         }
-        self.open(pins, known, bound).await
+        self.open(pins, known, bound, options.channels).await
     }
 
     async fn open(
@@ -150,6 +166,7 @@ impl Node {
         pins: &Pins,
         known: Known,
         bound: Bound,
+        channels: usize,
     ) -> Result<Connection, ConnectError> {
         pins.reload(self)?;
         if !pins.leads_to(&known.peer, &known.resource) {
@@ -162,6 +179,7 @@ impl Node {
         let options = PathOptions {
             minimum_change: Some(known.minimum_change),
             portal: PortalProtocol::Native,
+            channels,
             ..PathOptions::expect(Trust::Identifier(known.peer))
         };
         let ways: Vec<_> = known
