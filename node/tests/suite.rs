@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use node_common::{SOON, builder, identifier, offer};
 use sealway::channel::floors::{FloorError, FloorStore, Floors};
+use sealway::channel::histories::{Histories, HistoryStore};
 use sealway::channel::{Channel, ChannelOptions, CloseReason, ListenerOptions, OpenError};
+use sealway::core::UnixSeconds;
 use sealway::core::channel::{Suite, Trust};
-use sealway::core::identity::Identifier;
+use sealway::core::identity::{Identifier, Identity};
 use sealway::core::wire::{Address, Frame, MultiAddr, Route, RoutingMessage, encode_routing};
 use sealway::transport::memory::{Direction, Network, Verdict};
 use sealway::{Access, Count, Event, Exposure, Node, PathOptions};
@@ -390,6 +392,38 @@ async fn who_was_met_in_a_stronger_suite_is_not_met_in_a_weaker_one() {
         ),
         "{outcome:?}"
     );
+}
+
+/// What is known of histories: nothing, or nothing that can be read.
+struct Past {
+    is_readable: bool,
+}
+
+impl HistoryStore for Past {
+    fn known(&self, _: &Identifier) -> Result<Option<Identity>, String> {
+        let unreadable = || "the disk is gone".to_owned();
+        self.is_readable.then_some(None).ok_or_else(unreadable)
+    }
+
+    fn remember(&self, _: &Identity, _: UnixSeconds) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_whose_history_is_refused_raises_no_floor() {
+    let network = Network::new(9);
+    let server = server(&network).await;
+    let peer = identifier(&server);
+    for (is_readable, floor) in [(false, Suite::Classical), (true, Suite::Hybrid)] {
+        let known = Known::default();
+        known.set(peer, Suite::Classical);
+        let client = builder(&network)
+            .floors(Floors::stored(Arc::new(known.clone())))
+            .histories(Histories::stored(Arc::new(Past { is_readable })))
+            .start();
+        let outcome = open(&client, "sealway_xx1", None).await;
+        assert_eq!(outcome.is_ok(), is_readable, "{outcome:?}");
+        assert_eq!(known.floor_of(peer), Some(floor));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -207,8 +207,9 @@ fn known(
         let met = peer.identifier();
         return Err(OpenError::Outdated { met });
     }
-    node.floors.accept(&peer.identifier(), suite)?;
-    Ok(node.histories.accept(peer, node.now())?)
+    // First, so that a history that is refused raises no floor.
+    node.histories.accept(peer, node.now())?;
+    Ok(node.floors.accept(&peer.identifier(), suite)?)
 }
 
 impl Shared {
