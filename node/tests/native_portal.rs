@@ -5,15 +5,16 @@ mod node_common;
 mod portals;
 
 use std::io::ErrorKind;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use node_common::{SOON, identifier, ms, pattern};
+use node_common::{SOON, builder, identifier, ms, offer, pattern};
 use portals::{Portal, Seen, read_to_end};
 use sealway::channel::ListenerOptions;
 use sealway::core::channel::Trust;
 use sealway::core::wire::MultiAddr;
 use sealway::portal::{Inlet, PortalProtocol};
-use sealway::transport::memory::{Direction, LinkProfile, Verdict};
+use sealway::transport::memory::{Direction, LinkProfile, Network, Verdict};
 use sealway::{Access, Count, Exposure, Node, PathError, PathOptions, Service};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -382,4 +383,35 @@ async fn a_reference_portal_has_one_channel_whatever_was_asked_for() {
     tokio::time::sleep(Duration::from_secs(60)).await;
     let after = portal.server.counters().get(Count::ChannelsOpened);
     assert_eq!((inlet.paths().len(), after), (1, before));
+}
+
+/// A policy is a program of the node's owner, and may use the node: bring another outlet into use, for one.
+#[tokio::test(start_paused = true)]
+async fn a_policy_may_bring_outlets_into_use_while_it_is_asked_who_may_have_a_session() {
+    let network = Network::new(12);
+    let server = builder(&network).start();
+    offer(&server, Trust::Everyone);
+    server.listen("tcp:10.0.0.1:1").await.expect("free");
+    let node = server.clone();
+    let asked = AtomicBool::new(false);
+    let access = Access::by(move |_, _| {
+        if !asked.swap(true, Ordering::SeqCst) {
+            let nobody = Exposure::local().to_channels(Access::nobody(), "later");
+            node.outlet("later", "127.0.0.1:1", nobody).expect("free");
+        }
+        true
+    });
+    let _target = outlet(&server, "out", access).await;
+    let client = builder(&network).start();
+    let to: MultiAddr = "/ip4/10.0.0.1/tcp/1/secure/api/service/out"
+        .parse()
+        .expect("a multiaddr");
+    let options = PathOptions {
+        portal: PortalProtocol::Native,
+        ..PathOptions::expect(Trust::Everyone)
+    };
+    client
+        .inlet("127.0.0.1:0", &to, options)
+        .await
+        .expect("an answer to the Hello");
 }

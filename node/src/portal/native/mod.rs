@@ -127,9 +127,12 @@ fn outlet(node: &Shared, address: &Address, origin: &Origin) -> Option<Arc<Outle
 
 /// Whether what came from `origin` may reach any outlet.
 fn admits(node: &Shared, origin: &Origin) -> bool {
-    let mut outlets = lock(&node.portals.outlets);
-    outlets.retain(|address| node.router.get(address).is_some());
-    let outlets = outlets.clone();
+    // The policies are asked without the lock: one of them may take its time, or bring an outlet into use.
+    let outlets = {
+        let mut outlets = lock(&node.portals.outlets);
+        outlets.retain(|address| node.router.get(address).is_some());
+        outlets.clone()
+    };
     outlets
         .iter()
         .any(|address| outlet(node, address, origin).is_some())
