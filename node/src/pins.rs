@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
+use sealway_core::channel::Suite;
 use sealway_core::identity::Identifier;
 use tokio::sync::watch;
 
@@ -38,12 +39,15 @@ struct Held {
     outbound: HashMap<Identifier, HashSet<Resource>>,
     /// What is exposed by tickets.
     exposed: HashSet<String>,
+    /// The weakest suite in which each peer may be met.
+    floors: HashMap<Identifier, Suite>,
 }
 
 impl Held {
     fn read(home: &Home) -> Result<Self, StoreFault> {
         let mut held = Self::default();
         for peer in home.peers().list()? {
+            held.floors.insert(peer.identifier, peer.floor);
             for pin in peer.pins {
                 let side = match (pin.direction, pin.origin) {
                     (Direction::Inbound, PinOrigin::Ticket) => &mut held.redeemed,
@@ -84,6 +88,12 @@ impl Held {
         let mut all: HashSet<Identifier> = lost(&self.inbound, &now.inbound).into_iter().collect();
         all.extend(lost(&self.redeemed, &now.redeemed));
         all
+    }
+
+    /// Whether a channel with `peer` is one in which it is not met any more.
+    fn is_too_weak(&self, peer: &Identifier, suite: Suite) -> bool {
+        let floor = self.floors.get(peer);
+        floor.is_some_and(|floor| !suite.at_least(*floor))
     }
 
     /// Whether `peer` is pinned for anything here.
@@ -130,8 +140,9 @@ impl Pins {
         &self.0.home
     }
 
-    /// Reads the pins again, and ends the channels of `node` with peers who have lost one, whoever opened them. A peer that may still
-    /// reach something opens another, and so does this node if it keeps a path to the peer.
+    /// Reads the pins again, and ends the channels of `node` with peers who have lost one, whoever opened them, and those that are weaker
+    /// than their peer's suite floor. A peer that may still reach something opens another, and so does this node if it keeps a path to
+    /// the peer.
     ///
     /// # Errors
     /// The store's faults; then the former pins hold.
@@ -145,7 +156,9 @@ impl Pins {
             *held = now;
             lost
         };
-        node.end_channels_of(&lost);
+        node.end_channels(|peer, suite| {
+            lost.contains(peer) || self.held().is_too_weak(peer, suite)
+        });
         self.0.reloaded.send_replace(());
         Ok(())
     }
@@ -234,14 +247,11 @@ impl Pins {
 }
 
 impl Node {
-    /// Ends the channels with these peers, and tells them. Also those that we opened: the peer's messages come in by them too.
-    fn end_channels_of(&self, peers: &HashSet<Identifier>) {
-        if peers.is_empty() {
-            return;
-        }
+    /// Ends the channels with whom `is_over` says, and tells them. Also those that we opened: the peer's messages come in by them too.
+    fn end_channels(&self, is_over: impl Fn(&Identifier, Suite) -> bool) {
         let channels: Vec<_> = lock(&self.shared().channels)
             .values()
-            .filter(|channel| peers.contains(&channel.origin.peer))
+            .filter(|channel| is_over(&channel.origin.peer, channel.origin.suite))
             .cloned()
             .collect();
         for channel in channels {

@@ -3,7 +3,9 @@
 use rustix::process::Signal;
 use serde_json::Value;
 
+use super::portals::service;
 use super::support::running::Running;
+use super::tickets::{is_reset, opened};
 use super::{at, identity, json, route};
 
 /// Starts a node of the home `host` that admits everybody; where it listens.
@@ -139,7 +141,8 @@ fn a_pinned_peer_that_spoke_hybrid_is_met_in_nothing_weaker_until_a_command_says
     let path = directory.path();
     let [host, caller] = ["host", "caller"].map(|home| identity(path, home));
     json(path, "caller", &["peer", "add", "host", &host]);
-    let (node, address) = node(path, &[]);
+    let outlet = format!("shout={}", service());
+    let (node, address) = node(path, &["--outlet", &outlet]);
     let call = |listener: &str| at(path, "caller", &["call", &echo(&address, listener), "hi"]);
     let floor =
         |home: &str| -> Value { json(path, home, &["peer", "list"])[0]["suite_floor"].clone() };
@@ -152,9 +155,24 @@ fn a_pinned_peer_that_spoke_hybrid_is_met_in_nothing_weaker_until_a_command_says
     assert!(refused.stderr.contains("peer suite"), "{refused:?}");
     json(path, "caller", &["peer", "suite", "host", "ockam"]);
     assert_eq!(call("api").stdout, "hi\n", "it was lowered");
-    // The same at the other end, while its node runs.
+    // The same at the other end, while its node runs: what is open in a weaker suite ends.
     json(path, "host", &["peer", "add", "caller", &caller]);
+    let to = route(&address, "/secure/api/service/shout");
+    let inlet = Running::start(
+        path,
+        &[
+            "--home",
+            "caller",
+            "inlet",
+            "--listen",
+            "127.0.0.1:0",
+            "--to",
+            &to,
+        ],
+    );
+    let mut open = opened(&inlet.address("ready"));
     json(path, "host", &["peer", "suite", "caller", "hybrid"]);
+    is_reset(&mut open);
     let refused = call("api");
     assert_eq!(refused.code, Some(3), "{refused:?}");
     assert_eq!(call("sealway_xx1").stdout, "hi\n");

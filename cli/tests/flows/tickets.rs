@@ -38,7 +38,7 @@ fn connect(path: &Path, home: &str, by: &str) -> (Running, String) {
 }
 
 /// A connection that is carried.
-fn opened(address: &str) -> TcpStream {
+pub(super) fn opened(address: &str) -> TcpStream {
     let mut socket = TcpStream::connect(address).unwrap();
     socket.set_read_timeout(Some(DEADLINE)).unwrap();
     socket.write_all(b"hello").unwrap();
@@ -49,7 +49,7 @@ fn opened(address: &str) -> TcpStream {
 }
 
 /// It ends, and not as if the other end had said all.
-fn is_reset(socket: &mut TcpStream) {
+pub(super) fn is_reset(socket: &mut TcpStream) {
     let ended = socket.read(&mut [0; 16]).unwrap_err();
     assert_eq!(ended.kind(), ErrorKind::ConnectionReset, "{ended}");
 }
