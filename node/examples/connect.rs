@@ -30,7 +30,7 @@ async fn serve(service: TcpListener) -> std::io::Result<()> {
     }
 }
 
-/// A node under the identity of a home.
+/// A node under the identity of a home, which keeps what it learns of peers there.
 async fn node(home: &Path) -> Result<(Node, Pins), Error> {
     let home = Home::open(home)?;
     let now = home.clock().now();
@@ -40,7 +40,8 @@ async fn node(home: &Path) -> Result<(Node, Pins), Error> {
         .await?;
     let parties = load_parties(&home, None, &[]).await?;
     let pins = Pins::open(&home)?;
-    Ok((Node::builder().identity(parties).start(), pins))
+    let node = Node::builder().identity(parties).home(&home).start();
+    Ok((node, pins))
 }
 
 async fn ask(port: &str, name: &str) -> Result<String, Error> {

@@ -25,7 +25,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .create(&name, KeyType::Ed25519, now)
         .await?;
     let parties = load_parties(&home, None, &[]).await?;
-    let server = Node::builder().identity(parties).start();
+    let server = Node::builder().identity(parties).home(&home).start();
 
     let pins = Pins::open(&home)?;
     let options = ExposeOptions {
@@ -52,7 +52,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let came = server.counters().get(Count::TicketsRedeemed);
     println!(
         "{came} redeemed it; the first is in: {}",
-        pins.admits(&first_is, "database")
+        pins.admits_to_exposure(&first_is, "database")
     );
 
     for node in [first, second, server] {

@@ -16,10 +16,12 @@ use tokio::time::Instant;
 
 use crate::channel::floors::Floors;
 use crate::channel::histories::Histories;
+use crate::channel::kept;
 use crate::channel::{Channel, ChannelShared};
 use crate::counters::{Count, Counters};
 use crate::event::Event;
 use crate::exposure::Exposure;
+use crate::home::Home;
 use crate::keys::Parties;
 use crate::message::Message;
 use crate::portal::native::Portals;
@@ -69,6 +71,8 @@ pub(crate) struct Shared {
     pub(crate) router: Router,
     pub(crate) histories: Histories,
     pub(crate) floors: Floors,
+    /// Where what is learnt is kept, if anywhere.
+    home: Option<Home>,
     transports: Vec<Arc<dyn Transport>>,
     links: Mutex<HashMap<Address, Link>>,
     pub(crate) channels: Mutex<HashMap<Address, Arc<ChannelShared>>>,
@@ -102,6 +106,7 @@ pub struct NodeBuilder {
     transports: Vec<Arc<dyn Transport>>,
     histories: Histories,
     floors: Floors,
+    home: Option<Home>,
     max_connections: usize,
     max_channels: usize,
     clock: Arc<WallClock>,
@@ -159,6 +164,18 @@ impl NodeBuilder {
         self
     }
 
+    /// Goes by what `home` keeps, and keeps there what is learnt: no peer is believed an older history than before, or met in a
+    /// weaker suite, and time never goes back, across restarts too. It stands for [`NodeBuilder::histories`],
+    /// [`NodeBuilder::floors`] and [`NodeBuilder::clock`]. [`Node::shutdown`] waits until all is on the disk.
+    #[must_use]
+    pub fn home(mut self, home: &Home) -> Self {
+        let clock = home.clone();
+        self.home = Some(home.clone());
+        self.histories(Histories::stored(Arc::new(home.clone())))
+            .floors(Floors::stored(Arc::new(home.clone())))
+            .clock(move || clock.clock().now())
+    }
+
     /// The clock that decides whether something has expired, such as a home's, which never goes back. By default the
     /// machine's.
     #[must_use]
@@ -193,6 +210,7 @@ impl NodeBuilder {
             router: Router::new(Arc::default()),
             histories: self.histories,
             floors: self.floors,
+            home: self.home,
             transports,
             links: Mutex::default(),
             channels: Mutex::default(),
@@ -214,6 +232,9 @@ impl NodeBuilder {
             clock: self.clock,
             started: Instant::now(),
         });
+        if let Some(home) = &shared.home {
+            tokio::spawn(kept::keep_time(home.clone(), shared.down.subscribe()));
+        }
         crate::channel::watch::start(&shared);
         crate::portal::native::start(&shared);
         Node(shared)
@@ -229,6 +250,7 @@ impl Node {
             transports: Vec::new(),
             histories: Histories::default(),
             floors: Floors::default(),
+            home: None,
             max_connections: MAX_CONNECTIONS,
             max_channels: MAX_CHANNELS,
             clock: Arc::new(unix_now),
@@ -364,7 +386,8 @@ impl Node {
     }
 
     /// Stops accepting, closes channels (their peers are told), connections and workers, and waits until every task
-    /// has ended, at most for `deadline`: a worker finishes the message in its hands and is told that it stops.
+    /// has ended, at most for `deadline`: a worker finishes the message in its hands and is told that it stops. Then what was learnt
+    /// of peers is on the disk, if the node has a home.
     pub async fn shutdown(&self, deadline: Duration) {
         for listening in lock(&self.0.listeners).drain(..) {
             listening.close();
@@ -392,6 +415,9 @@ impl Node {
             tracing::warn!("shutdown deadline passed with tasks still running");
         }
         self.0.cut.send_replace(true);
+        if let Some(home) = &self.0.home {
+            kept::persist(home).await;
+        }
     }
 }
 

@@ -14,11 +14,13 @@ use sealway::core::UnixSeconds;
 use sealway::core::channel::{Suite, Trust};
 use sealway::core::identity::{Identifier, Identity};
 use sealway::core::wire::{Address, Frame, MultiAddr, Route, RoutingMessage, encode_routing};
+use sealway::home::Home;
 use sealway::transport::memory::{Direction, Network, Verdict};
 use sealway::{Access, Count, Event, Exposure, Node, PathOptions};
 
 /// Where the server listens.
 const AT: &str = "tcp:10.0.0.1:1";
+const NOW: UnixSeconds = UnixSeconds(1_000_000);
 /// A hybrid message 1, and a classical one.
 const MESSAGE_1: [usize; 2] = [1_218, 32];
 
@@ -390,6 +392,27 @@ async fn who_was_met_in_a_stronger_suite_is_not_met_in_a_weaker_one() {
             outcome,
             Err(OpenError::Floor(FloorError::Unreadable { .. }))
         ),
+        "{outcome:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_node_with_a_home_remembers_over_a_restart_in_which_suite_a_peer_was_met() {
+    let network = Network::new(10);
+    let server = server(&network).await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let home = Home::open(directory.path().join("home")).expect("a home");
+    let name = "server".parse().expect("a name");
+    let added = home.peers().add(&name, identifier(&server), NOW);
+    added.await.expect("room");
+    let client = builder(&network).home(&home).start();
+    open(&client, "sealway_xx1", None).await.expect("a channel");
+    client.shutdown(SOON).await;
+    let home = Home::open(directory.path().join("home")).expect("a home");
+    let client = builder(&network).home(&home).start();
+    let outcome = open(&client, "api", None).await;
+    assert!(
+        matches!(outcome, Err(OpenError::Floor(FloorError::Below { .. }))),
         "{outcome:?}"
     );
 }

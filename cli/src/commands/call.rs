@@ -29,7 +29,6 @@ pub(crate) async fn run(args: &CallArgs, global: &Global, output: Output) -> Res
     let node = party::start_node(&home, name.as_ref()).await?;
     let outcome = exchange(&node, &home, args).await;
     node.shutdown(CLOSE).await;
-    party::keep(&home).await;
     let reply = outcome.map_err(|error| clock::suspect(&home, error))?;
     print(&reply, args, output)
 }

@@ -198,7 +198,6 @@ impl Daemon {
             () = self.node.shutdown(END) => Ok(()),
             () = self.signals.end() => Err(CliError::failed("ended at once, as it was asked for twice")),
         };
-        party::keep(&self.home).await;
         let Teller {
             stop,
             told,

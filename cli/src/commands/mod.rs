@@ -18,7 +18,6 @@ mod reach;
 mod relay;
 mod service;
 mod status;
-mod stored;
 mod ticket;
 
 use std::future::Future;

@@ -1,11 +1,6 @@
 //! Who this end is, whom it trusts, and whom it means to reach.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use sealway::channel::ListenerOptions;
-use sealway::channel::floors::Floors;
-use sealway::channel::histories::Histories;
 use sealway::home::Home;
 use sealway::keys::{Parties, PartyLoadError, load_parties};
 use sealway::pins::Pins;
@@ -15,7 +10,6 @@ use sealway_core::channel::{Suite, Trust};
 use sealway_core::crypto::KeyType;
 use sealway_core::identity::Identifier;
 
-use super::stored::Kept;
 use crate::args::Speaks;
 use crate::args::route::Route;
 use crate::args::values::{Expect, Trusted};
@@ -49,15 +43,7 @@ async fn load_or_create(home: &Home, name: Option<&Name>) -> Result<Parties> {
 /// The identity is not there, or cannot be used.
 pub(super) async fn start_node(home: &Home, name: Option<&Name>) -> Result<Node> {
     let parties = load_or_create(home, name).await?;
-    let clock = home.clone();
-    let node = Node::builder()
-        .identity(parties)
-        .histories(Histories::stored(Arc::new(Kept(home.clone()))))
-        .floors(Floors::stored(Arc::new(Kept(home.clone()))))
-        .clock(move || clock.clock().now())
-        .start();
-    tokio::spawn(keep_time(home.clone()));
-    Ok(node)
+    Ok(Node::builder().identity(parties).home(home).start())
 }
 
 /// Opens a listener for channels of this suite, or of each, by the name that callers know it by.
@@ -70,25 +56,6 @@ pub(super) fn listen(node: &Node, access: &Access, speaks: &Speaks) -> Result<()
         node.secure_channel_listener(suite.listener(), ListenerOptions::new(access.clone()))?;
     }
     Ok(())
-}
-
-/// Puts the highest time seen on the disk now and then: a clock set back between two runs must not revive what has expired.
-async fn keep_time(home: Home) {
-    let mut minutes = tokio::time::interval(Duration::from_secs(60));
-    loop {
-        minutes.tick().await;
-        if let Err(fault) = home.clock().persist().await {
-            tracing::warn!(%fault, "the time cannot be kept");
-        }
-    }
-}
-
-/// Waits until what the node has learnt of its peers (their histories, and the suites that they were met in) is on the disk.
-pub(super) async fn keep(home: &Home) {
-    // Behind everything that was to be written before.
-    if let Err(fault) = home.clock().persist().await {
-        tracing::warn!(%fault, "what was learnt of peers is not kept");
-    }
 }
 
 /// Who may reach what.

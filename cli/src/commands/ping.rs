@@ -50,7 +50,6 @@ pub(crate) async fn run(args: &PingArgs, global: &Global, output: Output) -> Res
     let node = party::start_node(&home, name.as_ref()).await?;
     let outcome = measure_all(&node, &home, args, output).await;
     node.shutdown(CLOSE).await;
-    party::keep(&home).await;
     outcome.map_err(|error| clock::suspect(&home, error))
 }
 

@@ -10,6 +10,7 @@ pub mod histories;
 mod hops;
 mod initiator;
 mod install;
+pub(crate) mod kept;
 mod listener;
 pub(crate) mod watch;
 

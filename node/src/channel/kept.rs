@@ -1,0 +1,63 @@
+//! What a home keeps for a node: peers' histories, how weak a suite each may be met in, and a time that never goes back.
+
+use std::time::Duration;
+
+use sealway_core::UnixSeconds;
+use sealway_core::channel::Suite;
+use sealway_core::identity::{Identifier, Identity};
+use tokio::sync::watch;
+
+use super::floors::FloorStore;
+use super::histories::HistoryStore;
+use crate::home::Home;
+
+/// How often the highest time seen goes to the disk, at the least: a clock set back between two runs must not revive what has
+/// expired.
+const TIME: Duration = Duration::from_secs(60);
+
+impl HistoryStore for Home {
+    fn known(&self, identifier: &Identifier) -> Result<Option<Identity>, String> {
+        self.histories()
+            .known(identifier)
+            .map_err(|fault| fault.to_string())
+    }
+
+    fn remember(&self, identity: &Identity, now: UnixSeconds) {
+        // Written behind: until it is on the disk, the node's own memory has it.
+        drop(self.histories().accept(identity, now));
+    }
+}
+
+impl FloorStore for Home {
+    fn floor(&self, peer: &Identifier) -> Result<Option<Suite>, String> {
+        self.peers().floor(peer).map_err(|fault| fault.to_string())
+    }
+
+    fn raise(&self, peer: &Identifier, suite: Suite) {
+        // Written behind: who crashes before that has met the peer once less.
+        drop(self.peers().raise_floor(*peer, suite));
+    }
+}
+
+/// Keeps the time until the node is down.
+pub(crate) async fn keep_time(home: Home, mut down: watch::Receiver<bool>) {
+    let minutes = async {
+        let mut minutes = tokio::time::interval(TIME);
+        loop {
+            minutes.tick().await;
+            persist(&home).await;
+        }
+    };
+    tokio::select! {
+        // Also when the node is gone without a word.
+        _ = down.wait_for(|down| *down) => {}
+        () = minutes => {}
+    }
+}
+
+/// Waits until the time is on the disk, and with it all that the node has learnt of its peers before.
+pub(crate) async fn persist(home: &Home) {
+    if let Err(fault) = home.clock().persist().await {
+        tracing::warn!(%fault, "what was learnt of peers, and the time, are not kept");
+    }
+}
