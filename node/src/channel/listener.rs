@@ -302,8 +302,7 @@ impl Awaiting3 {
             node.forget(decryptor);
             return Decrypting::Closed;
         }
-        let peer = established.peer.identifier();
-        let floor = node.floors.accept(&peer, established.suite);
+        let (peer, suite) = (established.peer.identifier(), established.suite);
         let source = shares::source(node, &message.origin, &return_route);
         let parts = install::Parts {
             established,
@@ -315,7 +314,8 @@ impl Awaiting3 {
             ordered: false,
         };
         let (opener, channel) = install::install(node, parts);
-        if let Err(error) = floor {
+        // Asked only now: who raises the floor from here on finds the channel, and ends it.
+        if let Err(error) = node.floors.accept(&peer, suite) {
             refuse(node, &channel, error.to_string());
             return Decrypting::Closed;
         }
