@@ -53,6 +53,11 @@ pub enum Event {
         /// Why.
         why: String,
     },
+    /// A path that was lost stands again.
+    Restored {
+        /// What it is, for people: as in [`Event::Lost`].
+        what: String,
+    },
     /// Something was refused. Of each reason ten are told at once, then one a second, which says how many it stands for.
     Refused {
         /// Why, with the names that a local operator needs.

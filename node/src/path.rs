@@ -677,6 +677,7 @@ async fn keep(
             }
         };
         publish.send_replace(Some(Arc::new(next)));
+        node.shared().emit(Event::Restored { what: what.clone() });
     }
 }
 

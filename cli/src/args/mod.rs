@@ -199,17 +199,24 @@ pub(crate) struct ExposeArgs {
     /// Be reachable through the relay there, with no open port
     #[arg(long, value_name = "ADDR", value_parser = values::remote_tcp_addr)]
     pub(crate) via: Option<Addr>,
+    #[command(flatten)]
+    pub(crate) terms: TicketTerms,
+    /// Make no ticket: serve those who have redeemed one
+    #[arg(long, conflicts_with_all = ["uses", "expires"])]
+    pub(crate) no_ticket: bool,
+    #[command(flatten)]
+    pub(crate) own: OwnIdentity,
+}
+
+/// What a new ticket is good for.
+#[derive(Args, Debug)]
+pub(crate) struct TicketTerms {
     /// How many identities may redeem the ticket
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) uses: u32,
     /// How long the ticket can be redeemed
     #[arg(long, value_name = "DURATION", default_value = "1d", value_parser = values::duration)]
     pub(crate) expires: Duration,
-    /// Make no ticket: serve those who have redeemed one
-    #[arg(long, conflicts_with_all = ["uses", "expires"])]
-    pub(crate) no_ticket: bool,
-    #[command(flatten)]
-    pub(crate) own: OwnIdentity,
 }
 
 /// `sealway connect`.
@@ -241,6 +248,13 @@ pub(crate) struct ConnectArgs {
 /// `sealway ticket …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TicketCommand {
+    /// Make another ticket for what a running `sealway expose` offers
+    Create {
+        /// What is exposed: see sealway exposure list
+        name: String,
+        #[command(flatten)]
+        terms: TicketTerms,
+    },
     /// Show what a ticket says, without its secret
     Show {
         /// The ticket; - reads it from standard input, @FILE from a file

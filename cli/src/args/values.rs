@@ -146,6 +146,9 @@ impl FromStr for HostPort {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        if let Some((scheme, _)) = text.split_once("://") {
+            return Err(format!("the form is HOST:PORT, without {scheme}://"));
+        }
         let (host, port) = match text.strip_prefix('[') {
             Some(rest) => {
                 let (host, rest) = rest.split_once(']').ok_or("the closing ] is missing")?;

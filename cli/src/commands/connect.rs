@@ -1,10 +1,14 @@
 //! `sealway connect`: what a ticket offers as a local port.
 
+use sealway::channel::OpenError;
+use sealway::home::Home;
 use sealway::ticket::{ConnectError, ConnectOptions, Connection, RedeemError, Ticket};
+use sealway::transport::TransportError;
 use sealway::{Count, Node, PathError};
 use sealway_core::channel::Trust;
 
 use super::daemon::Daemon;
+use super::serving::{self, Serving};
 use super::{name_of, reach, short, ticket};
 use crate::args::{ConnectArgs, Global};
 use crate::error::{CliError, Kind, Result};
@@ -35,21 +39,27 @@ pub(crate) async fn run(args: &ConnectArgs, global: &Global, output: Output) -> 
     };
     let mut daemon = Daemon::start("connect", global, &args.own, output).await?;
     let (node, pins) = (daemon.node.clone(), daemon.pins.clone());
+    let home = daemon.home.clone();
     let connecting = async {
-        match by {
-            By::Ticket(ticket) => {
-                let connected = node.connect_ticket(&pins, &ticket, options).await;
-                connected.map_err(|error| failure(error, &Trust::Identifier(ticket.exposer)))
-            }
+        let (connected, expected) = match by {
+            By::Ticket(ticket) => (
+                node.connect_ticket(&pins, &ticket, options).await,
+                Trust::Identifier(ticket.exposer),
+            ),
             By::Name(name) => {
-                let known = pins.home().connections().find(&name);
-                let expect = known.map(|known| Trust::Identifier(known.peer));
-                let connected = node.connect_known(&pins, &name, options).await;
-                connected.map_err(|error| match expect {
-                    Ok(expect) => failure(error, &expect),
-                    Err(_) => failure(error, &Trust::AnyOf(Vec::new())),
-                })
+                let known = home.connections().find(&name);
+                (
+                    node.connect_known(&pins, &name, options).await,
+                    known.map_or(Trust::AnyOf(Vec::new()), |known| {
+                        Trust::Identifier(known.peer)
+                    }),
+                )
             }
+        };
+        match connected {
+            Ok(connection) => Ok(connection),
+            Err(ConnectError::Listen(error)) => Err(not_listening(&home, error).await),
+            Err(error) => Err(failure(error, &expected)),
         }
     };
     let connection = match daemon.starting(connecting).await {
@@ -57,6 +67,10 @@ pub(crate) async fn run(args: &ConnectArgs, global: &Global, output: Output) -> 
         Ok(None) => return daemon.end().await,
         Err(error) => return daemon.give_up(error).await,
     };
+    daemon.serves(&Serving::Connection {
+        name: connection.known().name.to_string(),
+        address: connection.inlet().address().to_owned(),
+    });
     output.note(&format!(
         "connected to {} of {}; once more, without the ticket: sealway connect {}",
         connection.known().resource,
@@ -99,6 +113,26 @@ fn by(args: &ConnectArgs) -> Result<By> {
     }
 }
 
+/// Why there is no local port. It may be that of the same connection.
+async fn not_listening(home: &Home, error: TransportError) -> CliError {
+    if let TransportError::Listen {
+        address: wanted, ..
+    } = &error
+    {
+        for (pid, serving) in serving::all(home).await {
+            if let Serving::Connection { name, address } = serving
+                && address == *wanted
+            {
+                return CliError::failed(format!(
+                    "{name} is connected already, at {address}, by process {pid}"
+                ))
+                .hint("use that, or choose another port: --port");
+            }
+        }
+    }
+    error.into()
+}
+
 fn failure(error: ConnectError, expected: &Trust) -> CliError {
     match error {
         ConnectError::Listen(error) => error.into(),
@@ -123,6 +157,20 @@ fn unreached(error: PathError, expected: &Trust) -> CliError {
         PathError::Refused(exposer) => refused(&format!(
             "{exposer} offers us nothing: the exposure was removed, or the ticket withdrawn"
         )),
+        PathError::Channel {
+            error: error @ OpenError::Deadline { .. },
+            ..
+        } => CliError::new(
+            Kind::Unreachable,
+            format!("the exposer does not answer: {error}"),
+        )
+        .hint("ask whether sealway expose runs there; connect does not wait until it does"),
+        PathError::Transport(error @ TransportError::Unreachable { .. }) => {
+            CliError::new(Kind::Unreachable, &error).hint(
+                "ask whether sealway expose (or the relay) runs there, and whether that address can be reached from here; an exposer \
+                 behind a firewall goes by a relay: sealway expose --via",
+            )
+        }
         error => reach::unreached(error, expected),
     }
 }

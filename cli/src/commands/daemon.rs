@@ -1,8 +1,8 @@
 //! What `node`, `relay` and `inlet` have in common: the home's identity, the control socket, events on stdout, and an
 //! orderly end.
 
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 use super::clock;
 use super::name_of;
 use super::party;
+use super::serving::Serving;
 use crate::args::values::Addr;
 use crate::args::{Global, OwnIdentity};
 use crate::error::{CliError, Result};
@@ -100,6 +101,7 @@ impl Daemon {
             home: home.clone(),
             name,
             pins: pins.clone(),
+            serving: OnceLock::new(),
         };
         let handler = Arc::new(handler);
         let answering = Arc::clone(&handler);
@@ -120,6 +122,12 @@ impl Daemon {
             control,
             teller,
         })
+    }
+
+    /// From now on `status` says what this process is for.
+    pub(super) fn serves(&self, what: &Serving) {
+        // Said once.
+        let _ = self.handler.serving.set(what.described());
     }
 
     /// Listens at the addresses and goes on until a signal asks for the end.
@@ -357,6 +365,10 @@ fn described(event: &Event) -> (Line, Value) {
             Line::Note(format!("lost {what}: {why}")),
             json!({"event": "lost", "what": what, "why": why}),
         ),
+        Event::Restored { what } => (
+            Line::Note(format!("restored {what}")),
+            json!({"event": "restored", "what": what}),
+        ),
         Event::Refused { why } => (
             Line::Note(format!("refused: {why}")),
             json!({"event": "refused", "why": why}),
@@ -376,6 +388,8 @@ struct Handler {
     home: Home,
     name: Option<Name>,
     pins: Pins,
+    /// What the process is for, once that stands.
+    serving: OnceLock<Value>,
 }
 
 impl Handler {
@@ -433,6 +447,7 @@ impl Handler {
         json!({
             "pid": std::process::id(),
             "command": self.command,
+            "serves": self.serving.get(),
             "version": env!("CARGO_PKG_VERSION"),
             "identifier": self.node.identifier().map(|own| own.to_string()),
             "seconds": self.since.elapsed().as_secs(),

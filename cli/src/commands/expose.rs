@@ -1,14 +1,16 @@
 //! `sealway expose`: a TCP service for whoever redeems a ticket.
 
-use sealway::ticket::{ExposeError, ExposeOptions, Exposed, Way};
+use sealway::home::Home;
+use sealway::ticket::{ExposeError, ExposeOptions, Offer, Way};
 use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::daemon::{Daemon, Readiness};
+use super::serving::{self, Serving};
 use super::ticket;
-use crate::args::{ExposeArgs, Global};
+use crate::args::{ExposeArgs, Global, TicketTerms};
 use crate::error::{CliError, Result};
-use crate::output::Output;
+use crate::output::{Output, shown};
 use crate::terminal::qr;
 
 impl From<ExposeError> for CliError {
@@ -54,18 +56,30 @@ pub(crate) async fn run(args: &ExposeArgs, global: &Global, output: Output) -> R
         target: args.target.to_string(),
         way,
     };
+    let home = daemon.home.clone();
+    let via = args.via.as_ref().map(ToString::to_string);
     let exposing = async {
-        let exposed = node.expose(&pins, options).await?;
-        if !args.no_ticket {
-            issue(&exposed, args, output).await?;
+        // Where a port is asked for, its being in use says the same.
+        if args.listen.is_none() {
+            refuse_twice(&home, &options.resource, via.as_ref()).await?;
         }
-        Ok(exposed)
+        Ok(node.expose(&pins, options).await?)
     };
     let exposed = match daemon.starting(exposing).await {
         Ok(Some(exposed)) => exposed,
         Ok(None) => return daemon.end().await,
         Err(error) => return daemon.give_up(error).await,
     };
+    let offer = exposed.offer().clone();
+    daemon.serves(&Serving::Exposure { offer, via });
+    if !args.no_ticket {
+        let issuing = issue(exposed.offer(), &home, &args.terms, output);
+        match daemon.starting(issuing).await {
+            Ok(Some(())) => {}
+            Ok(None) => return daemon.end().await,
+            Err(error) => return daemon.give_up(error).await,
+        }
+    }
     let removed = async move {
         exposed.removed().await;
         CliError::failed(format!("{} is not exposed any more", exposed.resource()))
@@ -74,9 +88,36 @@ pub(crate) async fn run(args: &ExposeArgs, global: &Global, output: Output) -> R
     daemon.run_until(removed).await
 }
 
+/// Two processes that expose the same in the same way would take it from each other.
+async fn refuse_twice(home: &Home, resource: &str, via: Option<&String>) -> Result<()> {
+    let running = serving::all(home).await.into_iter();
+    let twin = running.into_iter().find(|(_, serving)| {
+        matches!(serving, Serving::Exposure { offer, via: theirs } if offer.resource == resource && theirs.as_ref() == via)
+    });
+    match twin {
+        None => Ok(()),
+        Some((pid, _)) => Err(CliError::failed(format!(
+            "{} is exposed already, by process {pid}",
+            shown(resource)
+        ))
+        .hint(format!(
+            "for another ticket: sealway ticket create {}; to expose another service: --name NAME",
+            shown(resource)
+        ))),
+    }
+}
+
 /// Makes a ticket and prints it: the one line on stdout.
-async fn issue(exposed: &Exposed, args: &ExposeArgs, output: Output) -> Result<()> {
-    let made = exposed.ticket(args.uses, args.expires).await?;
+///
+/// # Errors
+/// The exposure was removed, or it cannot be stored.
+pub(super) async fn issue(
+    offer: &Offer,
+    home: &Home,
+    terms: &TicketTerms,
+    output: Output,
+) -> Result<()> {
+    let made = offer.ticket(home, terms.uses, terms.expires).await?;
     let text = made.to_text()?;
     let mut event = ticket::described(&made);
     event["event"] = json!("ticket");

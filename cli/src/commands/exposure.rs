@@ -6,7 +6,7 @@ use sealway::control::Changed;
 use sealway::store::{Exposed, ExposureError, Issued};
 use serde_json::{Value, json};
 
-use super::tell_others;
+use super::{plural, tell_others};
 use crate::args::{ExposureCommand, Global};
 use crate::error::{CliError, Result};
 use crate::home;
@@ -57,11 +57,6 @@ pub(crate) fn run(command: &ExposureCommand, global: &Global, output: Output) ->
             output.result("", &json!({"name": name, "unpinned": unpinned}))
         }
     }
-}
-
-/// The ending of a word of which there are so many.
-fn plural(number: usize) -> &'static str {
-    if number == 1 { "" } else { "s" }
 }
 
 fn described(exposed: &Exposed, tickets: &[&Issued]) -> Value {

@@ -17,6 +17,7 @@ mod ping;
 mod reach;
 mod relay;
 mod service;
+mod serving;
 mod status;
 mod ticket;
 
@@ -41,7 +42,7 @@ pub(crate) fn run(cli: Cli, output: Output) -> Result<()> {
         Command::Inlet(args) => wait_for(inlet::run(&args, &global, output)),
         Command::Expose(args) => wait_for(expose::run(&args, &global, output)),
         Command::Connect(args) => wait_for(connect::run(&args, &global, output)),
-        Command::Ticket(command) => ticket::run(&command, output),
+        Command::Ticket(command) => ticket::run(&command, &global, output),
         Command::Exposure(command) => exposure::run(&command, &global, output),
         Command::Relay(args) => wait_for(relay::run(&args, &global, output)),
         Command::Call(args) => wait_for(call::run(&args, &global, output)),
@@ -96,4 +97,13 @@ fn short(identifier: &Identifier) -> String {
 /// Lower-case hex.
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The ending of a word of which there are so many.
+fn plural(number: impl TryInto<u64>) -> &'static str {
+    if matches!(number.try_into(), Ok(1)) {
+        ""
+    } else {
+        "s"
+    }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use sealway::control::Changed;
-use sealway::store::{Direction, Peer, PeerError, Pin, PinOrigin};
+use sealway::store::{Direction, Known, Peer, PeerError, Pin, PinOrigin};
 use sealway_core::channel::Suite;
 use sealway_core::identity::{Identifier, Identity, MAX_HISTORY_LEN};
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use super::{name_of, tell_others};
 use crate::args::{Global, PeerCommand};
 use crate::error::{CliError, Result};
 use crate::home;
-use crate::output::Output;
+use crate::output::{Output, shown};
 
 impl From<PeerError> for CliError {
     fn from(error: PeerError) -> Self {
@@ -47,18 +47,30 @@ pub(crate) fn run(command: PeerCommand, global: &Global, output: Output) -> Resu
             output.result(&peer.identifier.to_string(), &described(&peer))
         }
         PeerCommand::List => {
-            let peers = home::open(global)?.peers().list()?;
+            let home = home::open(global)?;
+            let (peers, connections) = (home.peers().list()?, home.connections().list()?);
             let mut lines = String::new();
+            let mut values = Vec::new();
             for peer in &peers {
-                // Who was never named is shown by what it was met as: `relay:HOST:PORT`.
-                let met_as = peer.pins.first().map_or("-", |pin| pin.resource.as_str());
-                let name = peer.name.as_ref().map_or(met_as, |name| name.as_str());
+                let name = shown(called(peer));
                 let _ = writeln!(lines, "{name:<16}  {}  {}", peer.identifier, peer.floor);
+                let own: Vec<_> = connections
+                    .iter()
+                    .filter(|known| known.peer == peer.identifier)
+                    .collect();
+                for known in &own {
+                    let resource = shown(&known.resource);
+                    let _ = writeln!(
+                        lines,
+                        "  connection {}: its {resource}, at {}",
+                        known.name, known.listen
+                    );
+                }
+                let mut value = described(peer);
+                value["connections"] = own.iter().map(|known| connection(known)).collect();
+                values.push(value);
             }
-            output.result(
-                lines.trim_end(),
-                &Value::Array(peers.iter().map(described).collect()),
-            )
+            output.result(lines.trim_end(), &Value::Array(values))
         }
         PeerCommand::Suite { name, floor } => {
             let home = home::open(global)?;
@@ -84,6 +96,23 @@ pub(crate) fn run(command: PeerCommand, global: &Global, output: Output) -> Resu
             output.result("", &described(&peer))
         }
     }
+}
+
+/// What a peer is shown as: its name, or, of a relay that was never named, `relay:HOST:PORT`.
+fn called(peer: &Peer) -> &str {
+    let met = peer
+        .pins
+        .iter()
+        .find(|pin| pin.origin == PinOrigin::FirstMeeting);
+    match (&peer.name, met) {
+        (Some(name), _) => name.as_str(),
+        (None, Some(pin)) => pin.resource.as_str(),
+        (None, None) => "-",
+    }
+}
+
+fn connection(known: &Known) -> Value {
+    json!({"name": known.name.as_str(), "resource": known.resource, "listen": known.listen})
 }
 
 fn described(peer: &Peer) -> Value {

@@ -6,11 +6,11 @@ use sealway::control::{ControlClient, Method};
 use sealway::home::Home;
 use serde_json::{Value, json};
 
-use super::clock;
+use super::{clock, plural};
 use crate::args::{Global, StatusArgs};
 use crate::error::Result;
 use crate::home;
-use crate::output::Output;
+use crate::output::{Output, shown};
 
 /// Asks every process of the home and prints what it says; before that, accepts the machine's clock if told to.
 ///
@@ -64,11 +64,21 @@ fn lines(process: &Value) -> String {
     }
     let _ = writeln!(
         out,
-        "  {}  up {} s, {} connections",
+        "  {}  up {} s, {} connection{}",
         text("identifier"),
         number("seconds"),
-        number("connections")
+        number("connections"),
+        plural(number("connections")),
     );
+    let serves = &process["serves"];
+    let part = |name: &str| serves[name].as_str().map(shown);
+    if let Some(name) = part("exposure") {
+        let via = part("via").map_or_else(|| "directly".to_owned(), |via| format!("through {via}"));
+        let _ = writeln!(out, "  exposes {name}, {via}");
+    }
+    if let (Some(name), Some(address)) = (part("connection"), part("address")) {
+        let _ = writeln!(out, "  connected to {name}, at {address}");
+    }
     for (suite, count) in process["suites"].as_object().into_iter().flatten() {
         let _ = writeln!(out, "  {:<22} {count}", format!("channels, {suite}"));
     }

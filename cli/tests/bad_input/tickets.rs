@@ -102,6 +102,18 @@ fn tickets_of_nonsense_are_refused_by_name() {
         ),
         case("a service at port 0", 2, "port 0", &["expose", "0"]),
         case(
+            "a service given as a URL",
+            2,
+            "without http://",
+            &["expose", "http://127.0.0.1:8080"],
+        ),
+        case(
+            "another ticket for what is not exposed",
+            1,
+            "nothing is exposed",
+            &["ticket", "create", "web"],
+        ),
+        case(
             "a ticket of no use",
             2,
             "0",

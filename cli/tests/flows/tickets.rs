@@ -99,12 +99,113 @@ fn the_same_two_commands_work_through_a_relay_that_restarts() {
     let made = a.event("ticket");
     assert_eq!(made["ways"][0]["kind"], "relay");
     fs::write(path.join("ticket"), made["ticket"].as_str().unwrap()).unwrap();
-    let (_b, address) = connect(path, "b", "@ticket");
+    let (b, address) = connect(path, "b", "@ticket");
     assert_eq!(exchange(&address, "hello").unwrap(), "HELLO");
     assert_eq!(relay.end(Signal::TERM), Some(0));
     let arguments = ["--home", "relay", "relay", "--listen", &relay_address];
     let _relay = Running::start(path, &arguments);
     comes_back(&address);
+    assert_eq!(b.event("lost")["what"], b.event("restored")["what"]);
+}
+
+#[test]
+fn what_is_exposed_is_exposed_once_and_further_tickets_are_made_beside_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let (_relay, relay) = start_relay(path);
+    let service = service();
+    for way in [&["--via", relay.as_str()][..], &[]] {
+        let arguments = [&[service.as_str(), "--name", "shout"][..], way].concat();
+        let a = expose(path, &arguments);
+        let first = ticket(&a);
+        // Started again, it would take the name or the port from the first.
+        let again = at(path, "a", &[&["expose"][..], &arguments].concat());
+        assert_eq!(again.code, Some(1), "{again:?}");
+        let by = format!("is exposed already, by process {}", a.id());
+        assert!(again.stderr.contains(&by), "{again:?}");
+        assert!(again.stderr.contains("sealway ticket create shout"));
+        let made = json(path, "a", &["ticket", "create", "shout", "--uses", "2"]);
+        let second = made["ticket"].as_str().unwrap();
+        assert_ne!(second, first);
+        assert_eq!(made["uses"], 2);
+        let [first, second] = [first.as_str(), second].map(|text| Ticket::parse(text).unwrap());
+        assert_eq!(second.reaches, first.reaches);
+        assert_eq!(second.minimum_change, first.minimum_change);
+        for home in ["b", "c"] {
+            let (_b, address) = connect(path, home, made["ticket"].as_str().unwrap());
+            assert_eq!(exchange(&address, "hello").unwrap(), "HELLO");
+        }
+        let unknown = at(path, "a", &["ticket", "create", "mute"]);
+        assert_eq!(unknown.code, Some(1));
+        assert!(unknown.stderr.contains("nothing is exposed"), "{unknown:?}");
+        assert_eq!(a.end(Signal::TERM), Some(0));
+        let late = at(path, "a", &["ticket", "create", "shout"]);
+        assert_eq!(late.code, Some(1));
+        assert!(late.stderr.contains("no process exposes"), "{late:?}");
+    }
+}
+
+#[test]
+fn what_a_process_is_for_and_where_shows_in_status_and_peer_list() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let arguments = [&service(), "--listen", "127.0.0.1:0", "--name", "shout"];
+    let a = expose(path, &arguments);
+    let text = ticket(&a);
+    let (_b, address) = connect(path, "b", &text);
+    let serves = |home: &str| json(path, home, &["status"])["processes"][0]["serves"].clone();
+    assert_eq!(serves("a")["exposure"], "shout");
+    assert_eq!(serves("b")["connection"], "shout");
+    assert_eq!(serves("b")["address"], address);
+    let said = at(path, "b", &["status"]).stdout;
+    assert!(said.contains(&format!("connected to shout, at {address}")));
+    let said = at(path, "a", &["status"]).stdout;
+    assert!(said.contains("exposes shout, directly"), "{said}");
+    // The connection has a name, its peer has none.
+    let listed = at(path, "b", &["peer", "list"]).stdout;
+    let shown = format!("connection shout: its shout, at {address}");
+    assert!(
+        listed.starts_with("- ") && listed.contains(&shown),
+        "{listed}"
+    );
+    let listed = json(path, "b", &["peer", "list"]);
+    assert_eq!(listed[0]["connections"][0]["name"], "shout");
+    assert_eq!(
+        json(path, "a", &["peer", "list"])[0]["connections"],
+        Value::Array(vec![])
+    );
+    // Once more at the same port: it says who has that.
+    let again = at(path, "b", &["connect", "shout"]);
+    assert_eq!(again.code, Some(1), "{again:?}");
+    assert!(
+        again.stderr.contains("is connected already, at"),
+        "{again:?}"
+    );
+}
+
+#[test]
+fn an_exposer_that_is_not_there_is_named_and_not_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let a = expose(path, &[&service(), "--listen", "127.0.0.1:0"]);
+    fs::write(path.join("direct"), ticket(&a)).unwrap();
+    assert_eq!(a.end(Signal::TERM), Some(0));
+    let (_relay, relay) = start_relay(path);
+    let a = expose(path, &[&service(), "--via", &relay, "--name", "shout"]);
+    fs::write(path.join("relayed"), ticket(&a)).unwrap();
+    assert_eq!(a.end(Signal::TERM), Some(0));
+    for (by, why) in [
+        ("@direct", "cannot be reached"),
+        ("@relayed", "does not answer"),
+    ] {
+        let alone = at(path, "b", &["connect", by, "--port", "0"]);
+        assert_eq!(alone.code, Some(4), "{alone:?}");
+        assert!(alone.stderr.contains(why), "{alone:?}");
+        assert!(
+            alone.stderr.contains("ask whether sealway expose"),
+            "{alone:?}"
+        );
+    }
 }
 
 #[test]

@@ -15,6 +15,7 @@ use sealway_core::wire::{MultiAddr, Protocol};
 use super::{addresses, suite};
 use crate::channel::ListenerOptions;
 use crate::exposure::Exposure;
+use crate::home::Home;
 use crate::node::{AddressInUse, Node, lock};
 use crate::pins::Pins;
 use crate::relay::{RegisterError, RegistrationOptions, RelayRegistration};
@@ -96,12 +97,58 @@ pub enum ExposeError {
 #[derive(Clone)]
 pub struct Exposed(Arc<Inner>);
 
+/// What the tickets for an exposure have in common: all but their secrets and terms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// Who exposes it.
+    pub exposer: Identifier,
+    /// The name.
+    pub resource: String,
+    /// The ways to the exposer, the preferred one first.
+    pub reaches: Vec<Reach>,
+}
+
+impl Offer {
+    /// Makes a ticket: for `uses` identities, redeemable for `lasts`. The exposer is a process of `home`; this one need not be it.
+    ///
+    /// # Errors
+    /// [`ExposeError::Store`]: in particular if the exposure was removed.
+    pub async fn ticket(
+        &self,
+        home: &Home,
+        uses: u32,
+        lasts: Duration,
+    ) -> Result<Ticket, ExposeError> {
+        let now = home.clock().now();
+        let terms = Terms {
+            uses,
+            expires: UnixSeconds(now.0.saturating_add(lasts.as_secs())),
+        };
+        let secret = Secret::generate(&mut crate::keys_rng());
+        let ticket = Ticket {
+            exposer: self.exposer,
+            minimum_change: latest_change(home, &self.exposer)?,
+            reaches: self.reaches.clone(),
+            suite: suite(),
+            resource: self.resource.clone(),
+            secret,
+            expires: terms.expires,
+            uses,
+        };
+        // Whatever cannot be written enters no books.
+        ticket.to_text()?;
+        let hash = ticket.secret.hash();
+        home.exposures()
+            .issue(&self.resource, hash, terms, now)
+            .await?;
+        Ok(ticket)
+    }
+}
+
 struct Inner {
     node: Node,
     pins: Pins,
-    resource: String,
-    exposer: Identifier,
-    reaches: Vec<Reach>,
+    offer: Offer,
     listening: Option<Listening>,
     _registration: Option<RelayRegistration>,
     /// Its outlet is gone, and the address may be another exposure's by now.
@@ -118,7 +165,7 @@ impl Inner {
             listening.close();
         }
         self.node
-            .stop_worker(&outlet(&self.resource).as_str().into());
+            .stop_worker(&outlet(&self.offer.resource).as_str().into());
     }
 }
 
@@ -137,38 +184,22 @@ impl Exposed {
     /// The name.
     #[must_use]
     pub fn resource(&self) -> &str {
-        &self.0.resource
+        &self.0.offer.resource
     }
 
-    /// Makes a ticket: for `uses` identities, redeemable for `lasts`.
+    /// What its tickets have in common.
+    #[must_use]
+    pub fn offer(&self) -> &Offer {
+        &self.0.offer
+    }
+
+    /// Makes a ticket: [`Offer::ticket`].
     ///
     /// # Errors
     /// [`ExposeError::Store`]: in particular if the exposure was removed.
     pub async fn ticket(&self, uses: u32, lasts: Duration) -> Result<Ticket, ExposeError> {
         let home = self.0.pins.home();
-        let now = self.0.node.shared().now();
-        let terms = Terms {
-            uses,
-            expires: UnixSeconds(now.0.saturating_add(lasts.as_secs())),
-        };
-        let secret = Secret::generate(&mut crate::keys_rng());
-        let ticket = Ticket {
-            exposer: self.0.exposer,
-            minimum_change: latest_change(&self.0.pins, &self.0.exposer)?,
-            reaches: self.0.reaches.clone(),
-            suite: suite(),
-            resource: self.0.resource.clone(),
-            secret,
-            expires: terms.expires,
-            uses,
-        };
-        // Whatever cannot be written enters no books.
-        ticket.to_text()?;
-        let hash = ticket.secret.hash();
-        home.exposures()
-            .issue(&self.0.resource, hash, terms, now)
-            .await?;
-        Ok(ticket)
+        self.0.offer.ticket(home, uses, lasts).await
     }
 
     /// Takes the exposure back, with its tickets and the pins that they made; what is open through it ends.
@@ -177,7 +208,7 @@ impl Exposed {
     /// [`ExposureError`].
     pub async fn remove(&self) -> Result<(), ExposureError> {
         let home = self.0.pins.home();
-        home.exposures().remove(&self.0.resource).await?;
+        home.exposures().remove(&self.0.offer.resource).await?;
         self.0.pins.reload(&self.0.node)?;
         self.0.stop();
         Ok(())
@@ -185,7 +216,7 @@ impl Exposed {
 
     /// Resolves once the exposure was removed, here or by another process of the home (see [`Pins::reload`]).
     pub async fn removed(&self) {
-        self.0.pins.withdrawn(&self.0.resource).await;
+        self.0.pins.withdrawn(&self.0.offer.resource).await;
         self.0.stop();
     }
 }
@@ -218,9 +249,11 @@ impl Node {
         let mut inner = Inner {
             node: self.clone(),
             pins: pins.clone(),
-            resource: resource.clone(),
-            exposer,
-            reaches: Vec::new(),
+            offer: Offer {
+                exposer,
+                resource: resource.clone(),
+                reaches: Vec::new(),
+            },
             listening: None,
             _registration: None,
             is_stopped: AtomicBool::new(false),
@@ -231,7 +264,7 @@ impl Node {
                 let asked = asked.or(listen).unwrap_or_else(|| ANYWHERE.to_owned());
                 let listening = self.listen(&asked).await?;
                 let bound = bound(&listening)?;
-                inner.reaches = addresses::reaching(&asked, bound)
+                inner.offer.reaches = addresses::reaching(&asked, bound)
                     .into_iter()
                     .map(Reach::Direct)
                     .collect();
@@ -243,7 +276,7 @@ impl Node {
             }
             Way::Relay(relay) => {
                 let (reach, registration) = self.behind(pins, &relay, &resource).await?;
-                inner.reaches = vec![reach];
+                inner.offer.reaches = vec![reach];
                 inner._registration = Some(registration);
             }
         }
@@ -364,7 +397,7 @@ impl Node {
 
     /// Once an exposure was removed nobody reaches it, whoever is pinned for everything included.
     fn end_when_removed(&self, exposed: &Exposed) {
-        let (pins, resource) = (exposed.0.pins.clone(), exposed.0.resource.clone());
+        let (pins, resource) = (exposed.0.pins.clone(), exposed.0.offer.resource.clone());
         let inner = Arc::downgrade(&exposed.0);
         self.shared().spawn(async move {
             pins.withdrawn(&resource).await;
@@ -389,8 +422,8 @@ fn known(pins: &Pins, resource: &str, target: &str) -> Result<Option<store::Expo
 }
 
 /// The latest change of the exposer's history, if the home has the identity; else its first one.
-fn latest_change(pins: &Pins, exposer: &Identifier) -> Result<ChangeHash, StoreFault> {
-    let identities = pins.home().identities().list()?;
+fn latest_change(home: &Home, exposer: &Identifier) -> Result<ChangeHash, StoreFault> {
+    let identities = home.identities().list()?;
     let mut own = identities
         .into_iter()
         .filter_map(Result::ok)

@@ -20,7 +20,7 @@ use std::time::Duration;
 use sealway_core::channel::Suite;
 
 pub use connect::{ConnectError, ConnectOptions, Connection};
-pub use expose::{ExposeError, ExposeOptions, Exposed, Way};
+pub use expose::{ExposeError, ExposeOptions, Exposed, Offer, Way};
 pub use redeem::RedeemError;
 pub use sealway_core::ticket::{Refusal, Ticket, TicketError};
 
