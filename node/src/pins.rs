@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
+use sealway_core::UnixSeconds;
 use sealway_core::channel::Suite;
 use sealway_core::identity::Identifier;
 use tokio::sync::watch;
@@ -13,7 +14,7 @@ use tokio::sync::watch;
 use crate::exposure::Access;
 use crate::home::Home;
 use crate::node::{Node, lock};
-use crate::store::{Direction, PinOrigin, Resource, StoreFault};
+use crate::store::{Direction, Exposed, PinOrigin, Resource, StoreFault};
 
 /// The pins of a home. Cheap to clone; all clones are the same.
 ///
@@ -37,10 +38,17 @@ struct Held {
     /// is another thing.
     redeemed: HashMap<Identifier, HashSet<Resource>>,
     outbound: HashMap<Identifier, HashSet<Resource>>,
-    /// What is exposed by tickets.
-    exposed: HashSet<String>,
+    /// What is exposed by tickets, by name.
+    exposed: HashMap<String, Instance>,
     /// The weakest suite in which each peer may be met.
     floors: HashMap<Identifier, Suite>,
+}
+
+/// Which exposure a name stands for: one that was removed and made anew is another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Instance {
+    created: UnixSeconds,
+    target: String,
 }
 
 impl Held {
@@ -60,34 +68,38 @@ impl Held {
             }
         }
         let exposed = home.exposures().list()?.into_iter();
-        held.exposed = exposed.map(|exposed| exposed.resource).collect();
+        let instance = |exposed: Exposed| {
+            let Exposed {
+                resource,
+                target,
+                created,
+                ..
+            } = exposed;
+            (resource, Instance { created, target })
+        };
+        held.exposed = exposed.map(instance).collect();
         Ok(held)
     }
 
-    /// Those who could reach something before that they cannot reach now.
+    /// Those who could reach something before that they cannot reach now, or whom we could.
     fn lost(&self, now: &Self) -> HashSet<Identifier> {
         let withdrawn: Vec<&str> = self
             .exposed
-            .difference(&now.exposed)
-            .map(String::as_str)
+            .iter()
+            .filter(|(resource, instance)| now.exposed.get(*resource) != Some(*instance))
+            .map(|(resource, _)| resource.as_str())
             .collect();
         let reached = |pin: &Resource| {
             matches!(pin, Resource::Any) && !withdrawn.is_empty()
                 || withdrawn.contains(&pin.as_str())
         };
-        let lost = |before: &HashMap<Identifier, HashSet<Resource>>,
-                    after: &HashMap<Identifier, HashSet<Resource>>| {
-            let is_lost = |(peer, pins): &(&Identifier, &HashSet<Resource>)| {
-                let after = after.get(*peer);
-                let is_kept = |pin: &Resource| after.is_some_and(|after| after.contains(pin));
-                pins.iter().any(|pin| !is_kept(pin) || reached(pin))
-            };
-            let lost = before.iter().filter(is_lost);
-            lost.map(|(peer, _)| *peer).collect::<Vec<_>>()
-        };
-        let mut all: HashSet<Identifier> = lost(&self.inbound, &now.inbound).into_iter().collect();
-        all.extend(lost(&self.redeemed, &now.redeemed));
-        all
+        // What the operator pins is more than what a ticket did.
+        let inbound = [
+            lost(&self.inbound, &[&now.inbound], &reached),
+            lost(&self.redeemed, &[&now.redeemed, &now.inbound], &reached),
+        ];
+        let outbound = lost(&self.outbound, &[&now.outbound], &|_| false);
+        inbound.into_iter().flatten().chain(outbound).collect()
     }
 
     /// Whether a channel with `peer` is one in which it is not met any more.
@@ -100,6 +112,28 @@ impl Held {
     fn knows(&self, peer: &Identifier) -> bool {
         self.inbound.contains_key(peer) || self.redeemed.contains_key(peer)
     }
+}
+
+type Side = HashMap<Identifier, HashSet<Resource>>;
+
+/// Whose pin is on none of the sides any more, or is one of those that are worth nothing now.
+fn lost(
+    before: &Side,
+    now: &[&Side],
+    is_worthless: &impl Fn(&Resource) -> bool,
+) -> Vec<Identifier> {
+    let is_kept = |peer: &Identifier, pin: &Resource| {
+        let mut after = now.iter().filter_map(|side| side.get(peer));
+        after.any(|after| after.contains(pin))
+    };
+    before
+        .iter()
+        .filter(|(peer, pins)| {
+            pins.iter()
+                .any(|pin| !is_kept(peer, pin) || is_worthless(pin))
+        })
+        .map(|(peer, _)| *peer)
+        .collect()
 }
 
 /// In a build for negative controls, and in no other: whether any identity counts as pinned.
@@ -156,7 +190,7 @@ impl Pins {
             *held = now;
             lost
         };
-        node.end_channels(|peer, suite| {
+        node.shared().end_channels(|peer, suite| {
             lost.contains(peer) || self.held().is_too_weak(peer, suite)
         });
         self.0.reloaded.send_replace(());
@@ -175,7 +209,7 @@ impl Pins {
     #[must_use]
     pub fn admits_to_exposure(&self, peer: &Identifier, resource: &str) -> bool {
         let held = self.held();
-        held.exposed.contains(resource)
+        held.exposed.contains_key(resource)
             && (holds(&held.redeemed, peer, resource) || holds(&held.inbound, peer, resource))
     }
 
@@ -222,10 +256,15 @@ impl Pins {
         Access::by(move |peer, _| pins.knows(peer) || pins.held().outbound.contains_key(peer))
     }
 
-    /// Resolves once `resource` is not exposed by tickets any more.
-    pub(crate) async fn withdrawn(&self, resource: &str) {
-        let exposed = || self.held().exposed.contains(resource);
-        self.until(|| !exposed()).await;
+    /// Which exposure of that name there is.
+    pub(crate) fn exposed(&self, resource: &str) -> Option<Instance> {
+        self.held().exposed.get(resource).cloned()
+    }
+
+    /// Resolves once this exposure of that name is there no more, or none was.
+    pub(crate) async fn withdrawn(&self, resource: &str, instance: Option<&Instance>) {
+        self.until(|| instance.is_none() || self.held().exposed.get(resource) != instance)
+            .await;
     }
 
     /// Resolves once we may not reach `resource` at `peer` any more.
@@ -243,19 +282,5 @@ impl Pins {
 
     fn held(&self) -> RwLockReadGuard<'_, Held> {
         self.0.held.read().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Node {
-    /// Ends the channels with whom `is_over` says, and tells them. Also those that we opened: the peer's messages come in by them too.
-    fn end_channels(&self, is_over: impl Fn(&Identifier, Suite) -> bool) {
-        let channels: Vec<_> = lock(&self.shared().channels)
-            .values()
-            .filter(|channel| is_over(&channel.origin.peer, channel.origin.suite))
-            .cloned()
-            .collect();
-        for channel in channels {
-            channel.close(self.shared(), crate::channel::CloseReason::Local, true);
-        }
     }
 }

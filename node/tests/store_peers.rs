@@ -109,6 +109,26 @@ fn a_peer_cannot_smuggle_in_a_pin_for_everything() {
 }
 
 #[test]
+fn a_pin_keeps_the_origin_that_stands_above() {
+    let (_directory, home) = home();
+    let peers = home.peers();
+    let meets = |origin: PinOrigin| {
+        let pin = Pin {
+            origin,
+            ..pin(Direction::Outbound, port("relay:here"))
+        };
+        peers.pin(who(1), pin).wait().unwrap();
+        peers.list().unwrap()[0].pins[0].origin
+    };
+    assert_eq!(meets(PinOrigin::Ticket), PinOrigin::Ticket);
+    // A relay that was met is pinned as one, whatever it has offered by a ticket.
+    assert_eq!(meets(PinOrigin::FirstMeeting), PinOrigin::FirstMeeting);
+    assert_eq!(meets(PinOrigin::Ticket), PinOrigin::FirstMeeting);
+    assert_eq!(meets(PinOrigin::Operator), PinOrigin::Operator);
+    assert_eq!(meets(PinOrigin::FirstMeeting), PinOrigin::Operator);
+}
+
+#[test]
 fn what_the_operator_adds_is_pinned_both_ways_and_removed_by_name_or_identifier() {
     let (_directory, home) = home();
     let peers = home.peers();

@@ -3,6 +3,7 @@
 mod node_common;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use sealway::core::channel::{Suite, Trust};
 use sealway::core::identity::{Identifier, Identity};
 use sealway::core::wire::{Address, Frame, MultiAddr, Route, RoutingMessage, encode_routing};
 use sealway::home::Home;
+use sealway::transport::BoxFuture;
 use sealway::transport::memory::{Direction, Network, Verdict};
 use sealway::{Access, Count, Event, Exposure, Node, PathOptions};
 
@@ -335,9 +337,51 @@ impl FloorStore for Known {
         Ok(self.floor_of(*peer))
     }
 
-    fn raise(&self, peer: &Identifier, suite: Suite) {
+    fn raise(&self, peer: &Identifier, suite: Suite) -> BoxFuture<'static, Result<(), String>> {
         self.set(*peer, suite);
+        Box::pin(std::future::ready(Ok(())))
     }
+}
+
+/// A floor that is raised by somebody else between the first look at it and the second.
+#[derive(Default)]
+struct RaisedMeanwhile(AtomicUsize);
+
+impl FloorStore for RaisedMeanwhile {
+    fn floor(&self, _: &Identifier) -> Result<Option<Suite>, String> {
+        let is_first = self.0.fetch_add(1, Ordering::Relaxed) == 0;
+        Ok(Some(if is_first {
+            Suite::Classical
+        } else {
+            Suite::Hybrid
+        }))
+    }
+
+    fn raise(&self, _: &Identifier, _: Suite) -> BoxFuture<'static, Result<(), String>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_floor_that_is_raised_during_the_handshake_is_seen_at_its_end_by_both_ends() {
+    let network = Network::new(11);
+    let raised = || Floors::stored(Arc::new(RaisedMeanwhile::default()));
+    let server = builder(&network).floors(raised()).start();
+    offer(&server, Trust::Everyone);
+    listen(&server).await;
+    let client = builder(&network).start();
+    let channel = open(&client, "api", None).await.expect("it is not told");
+    let ended = tokio::time::timeout(SOON, channel.closed()).await;
+    assert_eq!(ended.expect("it went on"), CloseReason::Refused);
+    assert_eq!(server.channels().len(), 0);
+
+    let client = builder(&network).floors(raised()).start();
+    let outcome = open(&client, "api", None).await;
+    assert!(
+        matches!(outcome, Err(OpenError::Floor(FloorError::Below { .. }))),
+        "{outcome:?}"
+    );
+    assert_eq!(client.channels().len(), 0);
 }
 
 /// What cannot be read.
@@ -348,7 +392,9 @@ impl FloorStore for Broken {
         Err("the disk is gone".to_owned())
     }
 
-    fn raise(&self, _: &Identifier, _: Suite) {}
+    fn raise(&self, _: &Identifier, _: Suite) -> BoxFuture<'static, Result<(), String>> {
+        Box::pin(std::future::ready(Err("the disk is gone".to_owned())))
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -365,11 +411,13 @@ async fn who_was_met_in_a_stronger_suite_is_not_met_in_a_weaker_one() {
     }
     assert_eq!(known.floor_of(peer), None);
     known.set(peer, Suite::Classical);
-    open(&client, "api", None)
+    let weaker = open(&client, "api", None)
         .await
         .expect("nothing stronger was met");
     open(&client, "sealway_xx1", None).await.expect("a channel");
     assert_eq!(known.floor_of(peer), Some(Suite::Hybrid));
+    let ended = tokio::time::timeout(SOON, weaker.closed()).await;
+    assert_eq!(ended.expect("it went on"), CloseReason::Local);
     let sent = between(&network, |_, _, _| {});
     let outcome = open(&client, "api", None).await;
     assert!(

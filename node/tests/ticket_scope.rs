@@ -14,6 +14,8 @@ use sealway::{Access, Exposure, Node, PathOptions};
 use tokio::net::TcpStream;
 
 use node_common::{SOON, identifier};
+use tokio::io::AsyncReadExt;
+
 use ticket_common::{Echo, End, here, open, relay, say};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -110,6 +112,30 @@ async fn what_is_exposed_again_outlives_the_handle_of_what_was_removed() {
     drop(first);
     let ticket = second.ticket(1, HOUR).await.expect("a ticket");
     open(&b.connect(&ticket).await).await.expect("it works");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_removed_and_exposed_anew_between_two_looks_is_another_exposure() {
+    let (service, a, b) = (Echo::start().await, End::new().await, End::new().await);
+    let exposed = a.expose("db", &service.address, here()).await;
+    let ticket = exposed.ticket(1, HOUR).await.expect("a ticket");
+    let connection = b.connect(&ticket).await;
+    let mut socket = open(&connection).await.expect("it works");
+    // Another process of the home does both; this one looks once.
+    let exposures = a.pins.home().exposures();
+    exposures.remove("db").await.expect("it is there");
+    let anew = sealway::store::Exposed {
+        resource: "db".to_owned(),
+        target: "127.0.0.1:9".to_owned(),
+        listen: None,
+        created: a.pins.home().clock().now(),
+    };
+    exposures.set(anew).await.expect("exposed");
+    a.pins.reload(&a.node).expect("read");
+    let removed = tokio::time::timeout(SOON, exposed.removed()).await;
+    removed.expect("it was taken for the new one");
+    let ended = tokio::time::timeout(SOON, socket.read_u8()).await;
+    ended.expect("in time").expect_err("it was another's");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -130,11 +130,15 @@ impl Daemon {
         let _ = self.handler.serving.set(what.described());
     }
 
-    /// Listens at the addresses and goes on until a signal asks for the end.
+    /// Listens at the addresses and goes on until a signal asks for the end, or `failure` says why it cannot.
     ///
     /// # Errors
-    /// It cannot listen there, or stdout is full or broken.
-    pub(super) async fn listen_and_run(mut self, addresses: &[Addr]) -> Result<()> {
+    /// It cannot listen there, what `failure` says, or stdout is full or broken.
+    pub(super) async fn listen_and_run(
+        mut self,
+        addresses: &[Addr],
+        failure: impl Future<Output = CliError>,
+    ) -> Result<()> {
         for address in addresses {
             let node = self.node.clone();
             let listening = async move { Ok(node.listen(&address.to_string()).await?) };
@@ -144,8 +148,7 @@ impl Daemon {
                 Err(error) => return self.give_up(error).await,
             }
         }
-        self.until_asked().await;
-        self.end().await
+        self.run_until(failure).await
     }
 
     /// Goes on until a signal asks for the end, and reloads when one asks for that.

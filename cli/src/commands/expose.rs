@@ -83,7 +83,7 @@ pub(crate) async fn run(args: &ExposeArgs, global: &Global, output: Output) -> R
     let removed = async move {
         exposed.removed().await;
         CliError::failed(format!("{} is not exposed any more", exposed.resource()))
-            .hint("it was removed: sealway exposure remove; to offer it again: sealway expose")
+            .hint("it, or its relay, was removed here; to offer it again: sealway expose")
     };
     daemon.run_until(removed).await
 }

@@ -9,7 +9,7 @@ use super::party::expected;
 use super::{reach, short};
 use crate::args::route::Route;
 use crate::args::{Global, InletArgs};
-use crate::error::{CliError, Result};
+use crate::error::{CliError, Kind, Result};
 use crate::output::Output;
 use crate::terminal::{Progress, Reading};
 
@@ -57,13 +57,27 @@ pub(crate) async fn run(args: &InletArgs, global: &Global, output: Output) -> Re
     let to = args.to.route().clone();
     let watched = inlet.clone();
     let progress = Progress::start(output, move || reading(&node, &watched, &to));
-    let refused = async move {
+    let (pins, target) = (daemon.pins.clone(), args.to.route().target());
+    let met = inlet.path().and_then(|path| path.peer().copied());
+    // Whom --expect names is reached, pinned or not.
+    let pinned = met.filter(|_| args.far.expect.is_none());
+    let over = async move {
         // The line ends with the inlet.
         let _progress = progress;
-        inlet.refused().await;
-        reach::ended(CloseReason::Refused)
+        let removed = async {
+            let Some(peer) = pinned else {
+                return std::future::pending().await;
+            };
+            pins.forgotten(&peer, target.unwrap_or_default()).await;
+            peer
+        };
+        tokio::select! {
+            () = inlet.refused() => reach::ended(CloseReason::Refused),
+            peer = removed => CliError::new(Kind::Refused, format!("{peer} was removed here"))
+                .hint("to trust it again: sealway peer add"),
+        }
     };
-    daemon.run_until(refused).await
+    daemon.run_until(over).await
 }
 
 /// How it goes.

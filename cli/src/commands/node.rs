@@ -11,7 +11,7 @@ use super::party::{self, Admission, admission};
 use super::relay;
 use crate::args::values::Addr;
 use crate::args::{self, Global, NodeArgs};
-use crate::error::{CliError, Result};
+use crate::error::{CliError, Kind, Result};
 use crate::output::Output;
 
 impl From<AddressInUse> for CliError {
@@ -31,16 +31,26 @@ pub(crate) async fn run(args: &NodeArgs, global: &Global, output: Output) -> Res
     if args.relay {
         relay::serve(&daemon.node, &daemon)?;
     }
-    let mut _registration = None;
+    let mut registration = None;
     if let Some(via) = &args.via {
         let (node, pins) = (daemon.node.clone(), daemon.pins.clone());
         match daemon.starting(register(&node, &pins, via, args)).await {
-            Ok(Some(registration)) => _registration = Some(registration),
+            Ok(Some(standing)) => registration = Some((standing, via.to_string())),
             Ok(None) => return daemon.end().await,
             Err(error) => return daemon.give_up(error).await,
         }
     }
-    daemon.listen_and_run(&args.listen).await
+    let pins = daemon.pins.clone();
+    let removed = async move {
+        let Some((registration, via)) = &registration else {
+            return std::future::pending().await;
+        };
+        let relay = registration.relay();
+        pins.forgotten(relay, &format!("relay:{via}")).await;
+        CliError::new(Kind::Refused, format!("the relay {relay} was removed here"))
+            .hint("start again to accept whoever is met there then")
+    };
+    daemon.listen_and_run(&args.listen, removed).await
 }
 
 /// Registers at a relay and stays registered. The relay is pinned when it is first met: from then on it must be the same.

@@ -26,7 +26,9 @@ pub(crate) async fn run(args: &RelayArgs, global: &Global, output: Output) -> Re
         Exposure::local().to_channels(everybody, "echo"),
     )?;
     serve(&node, &daemon)?;
-    daemon.listen_and_run(&args.listen).await
+    daemon
+        .listen_and_run(&args.listen, std::future::pending())
+        .await
 }
 
 /// Opens the relay's services; names are kept in the home.

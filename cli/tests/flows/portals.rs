@@ -6,10 +6,11 @@ use std::path::Path;
 use std::thread;
 
 use rustix::process::Signal;
+use serde_json::Value;
 
 use super::support::running::Running;
 use super::support::{DEADLINE, run, sealway};
-use super::{identity, route};
+use super::{identity, json, route};
 
 /// A service that sends back what it gets, in capitals.
 pub(super) fn service() -> String {
@@ -179,6 +180,42 @@ fn a_name_at_a_relay_belongs_to_whom_it_was_given_first() {
     let refused = taken();
     assert_eq!(refused.code, Some(3), "{refused:?}");
     assert_eq!(relay.end(Signal::TERM), Some(0));
+}
+
+#[test]
+fn who_is_removed_is_reached_no_more_by_what_runs() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let [host, caller] = ["host", "caller"].map(|home| identity(path, home));
+    let (_relay, relay) = start_relay(path);
+    let outlet = format!("shout={}", service());
+    json(path, "host", &["peer", "add", "caller", &caller]);
+    json(path, "caller", &["peer", "add", "host", &host]);
+    let arguments = ["--home", "host", "node", "--via", &relay, "--alias", "host"];
+    let node = Running::start(path, &[&arguments[..], &["--outlet", &outlet]].concat());
+    node.event("ready");
+    let exposed = Running::start(path, &["--home", "host", "expose", "9", "--via", &relay]);
+    exposed.event("ready");
+    let to = route(
+        &relay,
+        "/service/forward_to_host/secure/sealway_xx1/service/shout",
+    );
+    let listen = ["--home", "caller", "inlet", "--listen", "127.0.0.1:0"];
+    let inlet = Running::start(path, &[&listen[..], &["--to", &to]].concat());
+    assert_eq!(exchange(&inlet.address("ready"), "hello").unwrap(), "HELLO");
+    json(path, "caller", &["peer", "remove", "host"]);
+    assert_eq!(inlet.ended(), Some(3));
+    // The relay was pinned when it was met.
+    let peers = json(path, "host", &["peer", "list"]);
+    let is_relay = |peer: &&Value| peer["pins"][0]["origin"] == "first_meeting";
+    let met = peers.as_array().unwrap().iter().find(is_relay).unwrap();
+    json(
+        path,
+        "host",
+        &["peer", "remove", met["identifier"].as_str().unwrap()],
+    );
+    assert_eq!(node.ended(), Some(3));
+    assert_eq!(exposed.ended(), Some(1));
 }
 
 #[test]

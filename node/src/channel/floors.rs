@@ -5,6 +5,10 @@ use std::sync::Arc;
 use sealway_core::channel::Suite;
 use sealway_core::identity::Identifier;
 
+use super::CloseReason;
+use crate::node::{Shared, lock};
+use crate::transport::BoxFuture;
+
 /// Keeps the suite floors of peers beyond the life of a process.
 pub trait FloorStore: Send + Sync + 'static {
     /// The weakest suite in which this peer may be met; `None` if nothing is kept about it.
@@ -13,8 +17,9 @@ pub trait FloorStore: Send + Sync + 'static {
     /// Why it cannot be told, for the operator: the peer is then refused.
     fn floor(&self, peer: &Identifier) -> Result<Option<Suite>, String>;
 
-    /// The peer was met in `suite`, which is stronger than its floor. Must not block: write behind.
-    fn raise(&self, peer: &Identifier, suite: Suite);
+    /// The peer was met in `suite`, which is stronger than its floor. Must not block: what is returned resolves once
+    /// [`FloorStore::floor`] says so, or why it cannot be kept, and need not be polled for that.
+    fn raise(&self, peer: &Identifier, suite: Suite) -> BoxFuture<'static, Result<(), String>>;
 }
 
 /// Why a peer is not met in this suite.
@@ -53,12 +58,14 @@ impl Floors {
         Self(Some(store))
     }
 
-    /// Judges a channel with a peer that has proved itself in `suite`, and raises its floor.
+    /// Judges a channel with a peer that has proved itself in `suite`, and raises its floor: what is returned is the raising.
     ///
     /// # Errors
     /// [`FloorError`].
-    pub fn accept(&self, peer: &Identifier, suite: Suite) -> Result<(), FloorError> {
-        let Some(store) = &self.0 else { return Ok(()) };
+    fn accept(&self, peer: &Identifier, suite: Suite) -> Result<Option<Raising>, FloorError> {
+        let Some(store) = &self.0 else {
+            return Ok(None);
+        };
         let floor = store
             .floor(peer)
             .map_err(|why| FloorError::Unreadable { peer: *peer, why })?;
@@ -68,11 +75,47 @@ impl Floors {
                 suite,
                 floor,
             }),
-            Some(floor) if suite > floor => {
-                store.raise(peer, suite);
-                Ok(())
+            Some(floor) if suite > floor => Ok(Some(store.raise(peer, suite))),
+            Some(_) | None => Ok(None),
+        }
+    }
+}
+
+type Raising = BoxFuture<'static, Result<(), String>>;
+
+impl Shared {
+    /// Judges a channel with a peer that has proved itself in `suite`. If that raises the peer's floor, what is open in a weaker
+    /// suite ends once the floor is kept: a channel that was judged before finds that out when it has been published.
+    ///
+    /// # Errors
+    /// [`FloorError`].
+    pub(crate) fn judge_suite(
+        self: &Arc<Self>,
+        peer: &Identifier,
+        suite: Suite,
+    ) -> Result<(), FloorError> {
+        let Some(raising) = self.floors.accept(peer, suite)? else {
+            return Ok(());
+        };
+        let (node, peer) = (Arc::clone(self), *peer);
+        self.spawn(async move {
+            if let Err(why) = raising.await {
+                tracing::warn!(%peer, %suite, why, "the suite floor of a peer could not be raised");
             }
-            Some(_) | None => Ok(()),
+            node.end_channels(|other, spoken| *other == peer && !spoken.at_least(suite));
+        });
+        Ok(())
+    }
+
+    /// Ends the channels with whom `is_over` says, and tells them. Also those that we opened: the peer's messages come in by them too.
+    pub(crate) fn end_channels(self: &Arc<Self>, is_over: impl Fn(&Identifier, Suite) -> bool) {
+        let channels: Vec<_> = lock(&self.channels)
+            .values()
+            .filter(|channel| is_over(&channel.origin.peer, channel.origin.suite))
+            .cloned()
+            .collect();
+        for channel in channels {
+            channel.close(self, CloseReason::Local, true);
         }
     }
 }

@@ -197,7 +197,7 @@ impl Awaiting2 {
 
 /// Holds a peer that has proved itself against what is known of it.
 fn known(
-    node: &Shared,
+    node: &Arc<Shared>,
     peer: &Identity,
     suite: Suite,
     minimum: Option<ChangeHash>,
@@ -209,7 +209,7 @@ fn known(
     }
     // First, so that a history that is refused raises no floor.
     node.histories.accept(peer, node.now())?;
-    Ok(node.floors.accept(&peer.identifier(), suite)?)
+    Ok(node.judge_suite(&peer.identifier(), suite)?)
 }
 
 impl Shared {
@@ -267,6 +267,12 @@ impl Node {
             Ok(Ok(channel)) => {
                 guard.keep();
                 channel.shared.publish(shared);
+                // Whoever raises the floor from here on finds the channel, and ends it. What was raised before is seen now.
+                let origin = &channel.shared.origin;
+                if let Err(error) = shared.judge_suite(&origin.peer, origin.suite) {
+                    channel.close();
+                    return Err(error.into());
+                }
                 Ok(channel)
             }
             Ok(Err(error)) => Err(error),

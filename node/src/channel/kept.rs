@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::floors::FloorStore;
 use super::histories::HistoryStore;
 use crate::home::Home;
+use crate::transport::BoxFuture;
 
 /// How often the highest time seen goes to the disk, at the least: a clock set back between two runs must not revive what has
 /// expired.
@@ -33,9 +34,10 @@ impl FloorStore for Home {
         self.peers().floor(peer).map_err(|fault| fault.to_string())
     }
 
-    fn raise(&self, peer: &Identifier, suite: Suite) {
+    fn raise(&self, peer: &Identifier, suite: Suite) -> BoxFuture<'static, Result<(), String>> {
         // Written behind: who crashes before that has met the peer once less.
-        drop(self.peers().raise_floor(*peer, suite));
+        let raising = self.peers().raise_floor(*peer, suite);
+        Box::pin(async move { raising.await.map_err(|fault| fault.to_string()) })
     }
 }
 

@@ -314,8 +314,7 @@ impl Awaiting3 {
             ordered: false,
         };
         let (opener, channel) = install::install(node, parts);
-        // Asked only now: who raises the floor from here on finds the channel, and ends it.
-        if let Err(error) = node.floors.accept(&peer, suite) {
+        if let Err(error) = node.judge_suite(&peer, suite) {
             refuse(node, &channel, error.to_string());
             return Decrypting::Closed;
         }
@@ -330,9 +329,18 @@ impl Awaiting3 {
             return Decrypting::Closed;
         }
         if is_guest {
-            channel.receive_guest(node, access, resource);
+            channel.receive_guest(node, access.clone(), resource.clone());
         }
         channel.publish(node);
+        // Whoever takes something back from here on finds the channel, and ends it. What was taken back before is seen now.
+        if let Err(error) = node.judge_suite(&peer, suite) {
+            refuse(node, &channel, error.to_string());
+            return Decrypting::Closed;
+        }
+        if !is_guest && !access.admits(&peer, &resource) {
+            refuse(node, &channel, format!("{peer} may reach nothing here"));
+            return Decrypting::Closed;
+        }
         if !is_guest {
             node.emit(Event::Peer {
                 identifier: peer,

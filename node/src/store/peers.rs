@@ -188,7 +188,7 @@ impl<'a> Peers<'a> {
         })
     }
 
-    /// Adds one pin. One that is there already stays as it was.
+    /// Adds one pin. One that is there already keeps the origin that stands above: the operator, a meeting, a ticket.
     ///
     /// Fails with [`PeerError::BadResource`].
     pub fn pin(&self, peer: Identifier, pin: Pin) -> Answer<()> {
@@ -301,7 +301,7 @@ impl<'a> Peers<'a> {
     }
 }
 
-/// Enters a pin, and its peer if it is new. One that is there already stays as it was.
+/// Enters a pin, and its peer if it is new. One that is there already keeps the origin that stands above.
 pub(super) fn insert(
     transaction: &Connection,
     peer: &Identifier,
@@ -404,10 +404,11 @@ fn insert_peer(
 fn insert_pin(transaction: &Connection, peer: &Identifier, pin: &Pin) -> Result<(), StoreFault> {
     transaction
         .prepare_cached(
-            // What the operator says stands above what a ticket or a meeting has made of it.
+            // What the operator says stands above a meeting, and that above a ticket.
             "INSERT INTO pins (peer, direction, resource, origin, added)
              VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT (peer, direction, resource) DO UPDATE SET origin = ?4 WHERE ?4 = 0",
+             ON CONFLICT (peer, direction, resource) DO UPDATE SET origin = ?4
+             WHERE ?4 = 0 OR (?4 = 2 AND origin = 1)",
         )?
         .execute((
             peer.as_bytes(),

@@ -1,8 +1,8 @@
 //! Exposing a TCP service to whoever redeems a ticket for it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sealway_core::UnixSeconds;
@@ -17,7 +17,7 @@ use crate::channel::ListenerOptions;
 use crate::exposure::Exposure;
 use crate::home::Home;
 use crate::node::{AddressInUse, Node, lock};
-use crate::pins::Pins;
+use crate::pins::{Instance, Pins};
 use crate::relay::{RegisterError, RegistrationOptions, RelayRegistration};
 use crate::services::Service;
 use crate::store::{
@@ -145,12 +145,39 @@ impl Offer {
     }
 }
 
+/// What an exposure rests on in the home.
+#[derive(Clone)]
+struct Basis {
+    resource: String,
+    /// Which exposure of that name it is.
+    instance: Option<Instance>,
+    /// The relay that it goes by, and what that is pinned for.
+    relay: Option<(Identifier, String)>,
+}
+
+impl Basis {
+    /// Resolves once the exposure was removed, or the relay.
+    async fn gone(&self, pins: &Pins) {
+        let forgotten = async {
+            match &self.relay {
+                Some((relay, pin)) => pins.forgotten(relay, pin).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = pins.withdrawn(&self.resource, self.instance.as_ref()) => {}
+            () = forgotten => {}
+        }
+    }
+}
+
 struct Inner {
     node: Node,
     pins: Pins,
     offer: Offer,
+    basis: Basis,
     listening: Option<Listening>,
-    _registration: Option<RelayRegistration>,
+    registration: Mutex<Option<RelayRegistration>>,
     /// Its outlet is gone, and the address may be another exposure's by now.
     is_stopped: AtomicBool,
 }
@@ -164,6 +191,7 @@ impl Inner {
         if let Some(listening) = &self.listening {
             listening.close();
         }
+        drop(lock(&self.registration).take());
         self.node
             .stop_worker(&outlet(&self.offer.resource).as_str().into());
     }
@@ -214,9 +242,10 @@ impl Exposed {
         Ok(())
     }
 
-    /// Resolves once the exposure was removed, here or by another process of the home (see [`Pins::reload`]).
+    /// Resolves once the exposure, or the relay that it goes by, was removed, here or by another process of the home (see
+    /// [`Pins::reload`]).
     pub async fn removed(&self) {
-        self.0.pins.withdrawn(&self.0.offer.resource).await;
+        self.0.basis.gone(&self.0.pins).await;
         self.0.stop();
     }
 }
@@ -254,8 +283,13 @@ impl Node {
                 resource: resource.clone(),
                 reaches: Vec::new(),
             },
+            basis: Basis {
+                resource: resource.clone(),
+                instance: None,
+                relay: None,
+            },
             listening: None,
-            _registration: None,
+            registration: Mutex::default(),
             is_stopped: AtomicBool::new(false),
         };
         let mut listen = known.as_ref().and_then(|known| known.listen.clone());
@@ -277,17 +311,19 @@ impl Node {
             Way::Relay(relay) => {
                 let (reach, registration) = self.behind(pins, &relay, &resource).await?;
                 inner.offer.reaches = vec![reach];
-                inner._registration = Some(registration);
+                inner.basis.relay = Some((*registration.relay(), pinned_as(&relay)));
+                inner.registration = Mutex::new(Some(registration));
             }
         }
         let stored = store::Exposed {
-            resource,
+            resource: resource.clone(),
             target,
             listen,
             created: self.shared().now(),
         };
         pins.home().exposures().set(stored).await?;
         pins.reload(self)?;
+        inner.basis.instance = pins.exposed(&resource);
         let exposed = Exposed(Arc::new(inner));
         self.end_when_removed(&exposed);
         Ok(exposed)
@@ -343,8 +379,9 @@ impl Node {
         Ok((reach, registration))
     }
 
-    /// [`Node::register_at_relay`] in `suite`, at whoever was met at that address first: the relay is pinned then, and must be the
-    /// same, and speak no weaker suite, from then on.
+    /// [`Node::register_at_relay`] in `suite`, at whoever was met at that address first: the relay is pinned then, for
+    /// `relay:ADDRESS`, and must be the same, and speak no weaker suite, from then on. Once that pin is taken back
+    /// ([`Pins::forgotten`]) the registration should be dropped.
     ///
     /// # Errors
     /// [`ExposeError::Register`], [`ExposeError::Pin`].
@@ -356,7 +393,7 @@ impl Node {
         suite: Suite,
     ) -> Result<RelayRegistration, ExposeError> {
         let home = pins.home();
-        let resource = Resource::Named(format!("relay:{relay}"));
+        let resource = Resource::Named(pinned_as(relay));
         let known: Vec<_> = home
             .peers()
             .list()?
@@ -392,20 +429,26 @@ impl Node {
         home.peers().pin(*met.identifier(), pin).await?;
         // It was met before there was a pin.
         home.peers().raise_floor(*met.identifier(), suite).await?;
+        pins.reload(self)?;
         Ok(met.keep())
     }
 
     /// Once an exposure was removed nobody reaches it, whoever is pinned for everything included.
     fn end_when_removed(&self, exposed: &Exposed) {
-        let (pins, resource) = (exposed.0.pins.clone(), exposed.0.offer.resource.clone());
+        let (pins, basis) = (exposed.0.pins.clone(), exposed.0.basis.clone());
         let inner = Arc::downgrade(&exposed.0);
         self.shared().spawn(async move {
-            pins.withdrawn(&resource).await;
+            basis.gone(&pins).await;
             if let Some(inner) = inner.upgrade() {
                 inner.stop();
             }
         });
     }
+}
+
+/// What the relay at an address is pinned for.
+fn pinned_as(relay: &str) -> String {
+    format!("relay:{relay}")
 }
 
 /// The exposure of this name, if there is one; it must be of this service.
