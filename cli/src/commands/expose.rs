@@ -22,6 +22,8 @@ impl From<ExposeError> for CliError {
             ExposeError::Store(error) => error.into(),
             ExposeError::Pin(error) => error.into(),
             ExposeError::Fault(error) => error.into(),
+            ExposeError::OnlyByRelay { .. } => CliError::failed(&error)
+                .hint("name the relay again: --via ADDR; or open a port: --listen 0.0.0.0:0"),
             ExposeError::NameTaken { .. } => CliError::failed(&error).hint(
                 "choose another name (--name), or remove that one: sealway exposure remove NAME",
             ),

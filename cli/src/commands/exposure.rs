@@ -1,5 +1,6 @@
 //! `sealway exposure …`: what this home offers by tickets.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use sealway::control::Changed;
@@ -31,7 +32,8 @@ pub(crate) fn run(command: &ExposureCommand, global: &Global, output: Output) ->
                     .iter()
                     .filter(|ticket| ticket.resource == exposed.resource)
                     .collect();
-                let redeemed: usize = own.iter().map(|ticket| ticket.redeemers.len()).sum();
+                let redeemers = own.iter().flat_map(|ticket| &ticket.redeemers);
+                let redeemed = redeemers.collect::<HashSet<_>>().len();
                 let name = shown(&exposed.resource);
                 let _ = writeln!(
                     lines,

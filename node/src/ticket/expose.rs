@@ -44,8 +44,8 @@ pub struct ExposeOptions {
 /// How an exposure is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// At `HOST:PORT` here; without it at the port that was kept for this exposure, or at a free one on all interfaces. The
-    /// port is kept, so that tickets lead there after a restart.
+    /// At `HOST:PORT` here; without it at the port that was kept for this exposure, or at a free one on all interfaces if the
+    /// exposure is new. The port is kept, so that tickets lead there after a restart.
     Direct(Option<String>),
     /// Through the relay at `HOST:PORT`: no port is opened here. The relay is pinned when it is first met.
     Relay(String),
@@ -65,6 +65,14 @@ pub enum ExposeError {
         resource: String,
         /// The other service.
         target: String,
+    },
+    /// It was exposed through a relay only, and nothing says where to listen: no port is opened unasked.
+    #[error(
+        "{resource:?} was exposed through a relay so far, and a port is opened only if asked for"
+    )]
+    OnlyByRelay {
+        /// The name.
+        resource: String,
     },
     /// The relay's address is not one that a ticket can hold.
     #[error("{0:?} is no HOST:PORT that a ticket can lead to")]
@@ -271,6 +279,10 @@ impl Node {
             return Err(ExposureError::BadResource { resource }.into());
         }
         let known = known(pins, &resource, &target)?;
+        let listened = known.as_ref().is_none_or(|known| known.listen.is_some());
+        if way == Way::Direct(None) && !listened {
+            return Err(ExposeError::OnlyByRelay { resource });
+        }
         self.serve_tickets(pins)?;
         let exposure = Exposure::local().to_channels(pins.to_exposures(), resource.as_str());
         self.outlet(&outlet(&resource), &target, exposure)?;
