@@ -4,7 +4,9 @@
 //! and that we may reach something at a peer lets the peer reach nothing here but `echo`, which tells it that we live.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 
 use sealway_core::UnixSeconds;
 use sealway_core::channel::Suite;
@@ -15,6 +17,9 @@ use crate::exposure::Access;
 use crate::home::Home;
 use crate::node::{Node, lock};
 use crate::store::{Direction, Exposed, PinOrigin, Resource, StoreFault};
+
+/// How soon pins that could not be read are read again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// The pins of a home. Cheap to clone; all clones are the same.
 ///
@@ -27,6 +32,8 @@ struct Inner {
     home: Home,
     held: RwLock<Held>,
     reloading: Mutex<()>,
+    /// Somebody reads them again until it works.
+    is_retrying: AtomicBool,
     /// Sent after each reload.
     reloaded: watch::Sender<()>,
 }
@@ -164,6 +171,7 @@ impl Pins {
             home: home.clone(),
             held: RwLock::new(held),
             reloading: Mutex::default(),
+            is_retrying: AtomicBool::new(false),
             reloaded: watch::Sender::new(()),
         })))
     }
@@ -179,11 +187,47 @@ impl Pins {
     /// the peer.
     ///
     /// # Errors
-    /// The store's faults; then the former pins hold.
+    /// The store's faults. Then nobody is admitted until the pins can be read: who was removed cannot be told from who was not. That is
+    /// tried again each second.
     pub fn reload(&self, node: &Node) -> Result<(), StoreFault> {
+        let outcome = self.read_again(node);
+        if outcome.is_err() && !self.0.is_retrying.swap(true, Ordering::AcqRel) {
+            let (pins, shared) = (self.clone(), Arc::downgrade(node.shared()));
+            node.shared().spawn(async move {
+                loop {
+                    tokio::time::sleep(AGAIN).await;
+                    let Some(node) = shared.upgrade() else { return };
+                    // Whoever fails from here on tries by itself.
+                    pins.0.is_retrying.store(false, Ordering::Release);
+                    let Err(fault) = pins.read_again(&Node::from_shared(node)) else {
+                        return;
+                    };
+                    tracing::warn!(%fault, "the pins cannot be read");
+                    if pins.0.is_retrying.swap(true, Ordering::AcqRel) {
+                        return;
+                    }
+                }
+            });
+        }
+        outcome
+    }
+
+    fn read_again(&self, node: &Node) -> Result<(), StoreFault> {
         // One at a time, so that an older state never replaces a newer one.
         let _turn = lock(&self.0.reloading);
-        let now = Held::read(&self.0.home)?;
+        let (now, outcome) = match Held::read(&self.0.home) {
+            Ok(now) => (now, Ok(())),
+            Err(fault) => {
+                let held = self.held();
+                let closed = Held {
+                    outbound: held.outbound.clone(),
+                    exposed: held.exposed.clone(),
+                    floors: held.floors.clone(),
+                    ..Held::default()
+                };
+                (closed, Err(fault))
+            }
+        };
         let lost = {
             let mut held = self.0.held.write().unwrap_or_else(PoisonError::into_inner);
             let lost = held.lost(&now);
@@ -194,7 +238,7 @@ impl Pins {
             lost.contains(peer) || self.held().is_too_weak(peer, suite)
         });
         self.0.reloaded.send_replace(());
-        Ok(())
+        outcome
     }
 
     /// Whether `peer` may reach the service or outlet `resource` here: the operator said so. What tickets pin leads to exposures alone,

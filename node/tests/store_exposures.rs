@@ -11,6 +11,7 @@ use std::thread;
 use sealway::home::Home;
 use sealway::store::{Direction, Exposed, ExposureError, Pin, PinOrigin, Resource};
 use sealway_core::UnixSeconds;
+use sealway_core::channel::Suite;
 use sealway_core::identity::Identifier;
 use sealway_core::ticket::{Refusal, Secret, SecretHash, Terms};
 use store_common::{spawn, tell, told};
@@ -58,7 +59,11 @@ fn issue(home: &Home, resource: &str, byte: u8, uses: u32) -> Result<(), Exposur
 }
 
 fn redeem(home: &Home, byte: u8, n: u32, now: UnixSeconds) -> Result<String, Refusal> {
-    let outcome = home.exposures().redeem(secret(byte), who(n), now).wait();
+    let outcome = home
+        .exposures()
+        .redeem(secret(byte), who(n), Suite::Hybrid, now)
+        .wait();
+    let outcome = outcome.map(|redemption| redemption.resource);
     outcome.map_err(|error| match error {
         ExposureError::Refused(why) => why,
         other => panic!("{other}"),
@@ -223,7 +228,10 @@ fn of_spent_tickets_1_024_are_remembered_and_the_others_pins_stay() {
             expires: UnixSeconds(LATER.0 + u64::from(n)),
         };
         let issued = exposures.issue("db", hash(n), terms, NOW);
-        pending.push((issued, exposures.redeem(hash(n), who(n), NOW)));
+        pending.push((
+            issued,
+            exposures.redeem(hash(n), who(n), Suite::Hybrid, NOW),
+        ));
         // The writer takes so many at a time.
         if pending.len() == 256 || n == 1_029 {
             for (issued, redeemed) in pending.drain(..) {
@@ -234,14 +242,16 @@ fn of_spent_tickets_1_024_are_remembered_and_the_others_pins_stay() {
     }
     let left = exposures.tickets().unwrap();
     assert!(left.len() <= 1_026, "{}", left.len());
-    let forgotten = exposures.redeem(hash(0), who(0), NOW).wait();
+    let forgotten = exposures.redeem(hash(0), who(0), Suite::Hybrid, NOW).wait();
     assert!(matches!(
         forgotten,
         Err(ExposureError::Refused(Refusal::Unknown))
     ));
     assert!(admits(&home, 0, "db"), "it needs its ticket no more");
+    // Pinned and never met in anything weaker: one transaction.
+    assert_eq!(home.peers().floor(&who(0)).unwrap(), Some(Suite::Hybrid));
     exposures
-        .redeem(hash(1_029), who(1_029), NOW)
+        .redeem(hash(1_029), who(1_029), Suite::Hybrid, NOW)
         .wait()
         .unwrap();
 }

@@ -139,6 +139,39 @@ async fn what_was_removed_and_exposed_anew_between_two_looks_is_another_exposure
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_pins_cannot_be_read_nobody_is_admitted() {
+    let (service, a, b) = (Echo::start().await, End::new().await, End::new().await);
+    let exposed = a.expose("db", &service.address, here()).await;
+    let connection = b
+        .connect(&exposed.ticket(1, HOUR).await.expect("a ticket"))
+        .await;
+    let mut socket = open(&connection).await.expect("it works");
+    let state = a.directory.path().join("home/state.db");
+    let state = rusqlite::Connection::open(state).expect("the state");
+    let damage = |origin: u8| {
+        let changed = state.execute("UPDATE pins SET origin = ?1", [origin]);
+        assert_eq!(changed.expect("changed"), 1);
+    };
+    state
+        .pragma_update(None, "ignore_check_constraints", true)
+        .expect("set");
+    damage(99);
+    a.pins.reload(&a.node).expect_err("it is impossible");
+    let ended = tokio::time::timeout(SOON, socket.read_u8()).await;
+    ended.expect("in time").expect_err("it went on");
+    assert!(!a.pins.knows(&identifier(&b.node)));
+    // What is exposed stays so, and whoever was pinned gets in again by itself.
+    damage(1);
+    let again = async {
+        while open(&connection).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let again = tokio::time::timeout(4 * SOON, again).await;
+    again.expect("it is read again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_first_exposure_that_failed_takes_nothing_from_the_second() {
     let (service, a, b) = (Echo::start().await, End::new().await, End::new().await);
     let mine = Exposure::local();

@@ -432,9 +432,8 @@ async fn a_ticket_holds_the_latest_change_of_its_exposer() {
     b.redeem(&ticket).await.expect("the history holds it");
 }
 
-/// Ten seconds of the clock that channels go by.
-#[tokio::test(start_paused = true)]
-async fn a_stranger_that_redeems_nothing_is_sent_away_after_ten_seconds() {
+/// A channel of a stranger with an exposer, in a network of its own.
+async fn stranger() -> (Node, sealway::channel::Channel) {
     use sealway::transport::memory::Network;
     let network = Network::new(1);
     let a = node_common::builder(&network).start();
@@ -456,10 +455,26 @@ async fn a_stranger_that_redeems_nothing_is_sent_away_after_ten_seconds() {
         .secure_channel(link.to("sealway_xx1"), expect)
         .await
         .expect("any identity completes the handshake");
+    (a, channel)
+}
+
+/// Ten seconds of the clock that channels go by.
+#[tokio::test(start_paused = true)]
+async fn a_stranger_that_redeems_nothing_is_sent_away_after_ten_seconds() {
+    let (_a, channel) = stranger().await;
     assert_eq!(channel.closed().await, CloseReason::Refused);
     let age = channel.age();
     assert!(
         age >= SOON && age < SOON + Duration::from_secs(1),
         "{age:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stranger_that_refreshes_its_history_is_sent_away_at_once() {
+    let (_a, channel) = stranger().await;
+    let refreshed = channel.refresh_credentials(&[0x80], &[]);
+    refreshed.expect("sent");
+    assert_eq!(channel.closed().await, CloseReason::Refused);
+    assert!(channel.age() < Duration::from_secs(1));
 }

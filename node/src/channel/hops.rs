@@ -178,6 +178,10 @@ fn open(
             return Step::Done;
         }
         Ok(plaintext::Plaintext::RefreshCredentials { history, .. }) => {
+            // A guest may redeem a ticket and nothing else.
+            if !channel.admits(node, &Route::new()) {
+                return Step::Done;
+            }
             refresh(
                 node,
                 channel,

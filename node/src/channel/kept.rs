@@ -24,8 +24,16 @@ impl HistoryStore for Home {
     }
 
     fn remember(&self, identity: &Identity, now: UnixSeconds) {
-        // Written behind: until it is on the disk, the node's own memory has it.
-        drop(self.histories().accept(identity, now));
+        // Written behind: who crashes before that has met the peer once less.
+        let (peer, remembering) = (
+            identity.identifier(),
+            self.histories().accept(identity, now),
+        );
+        tokio::spawn(async move {
+            if let Err(fault) = remembering.await {
+                tracing::warn!(%peer, %fault, "the history of a peer could not be kept");
+            }
+        });
     }
 }
 

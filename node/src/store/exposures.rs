@@ -2,13 +2,14 @@
 
 use rusqlite::{Connection, OptionalExtension as _};
 use sealway_core::UnixSeconds;
+use sealway_core::channel::Suite;
 use sealway_core::identity::Identifier;
 use sealway_core::ticket::{Asker, Refusal, SecretHash, Terms, admit, is_resource};
 
 use super::fault::StoreFault;
 use super::peers::{self, Direction, Pin, PinOrigin, Resource};
 use super::writer::{After, Pending};
-use super::{Store, seconds, to_column};
+use super::{Store, floors, seconds, to_column};
 
 /// Tickets of one exposure that can be redeemed at a time, and spent ones that are remembered: who asks again with one of those is told
 /// that it is spent, and its redeemer that it is let in.
@@ -38,6 +39,15 @@ pub struct Issued {
     pub terms: Terms,
     /// Who has.
     pub redeemers: Vec<Identifier>,
+}
+
+/// A ticket that was redeemed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redemption {
+    /// What it is for.
+    pub resource: String,
+    /// Whether a use was taken: the first time.
+    pub is_new: bool,
 }
 
 /// Why something could not be done with an exposure or a ticket.
@@ -211,13 +221,22 @@ impl<'a> Exposures<'a> {
         })
     }
 
-    /// Redeems a ticket: takes a use and pins the peer for the resource, in one transaction; gives the resource. For who has redeemed
-    /// it before nothing changes, unless the pin was taken back meanwhile: then the ticket is spent for them too.
+    /// Redeems a ticket: takes a use, pins the peer for the resource, and raises its floor to the suite in which it asks, in one
+    /// transaction. For who has redeemed it before no use is taken, unless the pin was taken back meanwhile: then the ticket is spent
+    /// for them too.
     ///
     /// Fails with [`ExposureError::Refused`]; nothing has changed then.
-    pub fn redeem(&self, secret: SecretHash, peer: Identifier, now: UnixSeconds) -> Answer<String> {
+    pub fn redeem(
+        &self,
+        secret: SecretHash,
+        peer: Identifier,
+        suite: Suite,
+        now: UnixSeconds,
+    ) -> Answer<Redemption> {
         self.store.write(After::Nothing, move |transaction| {
-            redeem(transaction, secret, &peer, now)
+            let redemption = redeem(transaction, secret, &peer, now)?;
+            floors::raise(transaction, &peer, suite)?;
+            Ok(redemption)
         })
     }
 
@@ -254,7 +273,7 @@ fn redeem(
     secret: SecretHash,
     peer: &Identifier,
     now: UnixSeconds,
-) -> Result<String, ExposureError> {
+) -> Result<Redemption, ExposureError> {
     let ticket = transaction
         .prepare_cached("SELECT resource, uses, expires FROM tickets WHERE secret = ?1")?
         .query_row([secret.0], |row| {
@@ -286,14 +305,15 @@ fn redeem(
     };
     let uses = u32::try_from(taken.len()).unwrap_or(u32::MAX);
     admit(&terms, uses, asker, now)?;
-    if asker != Asker::New {
-        return Ok(resource);
+    let is_new = asker == Asker::New;
+    if !is_new {
+        return Ok(Redemption { resource, is_new });
     }
     transaction
         .prepare_cached("INSERT INTO redemptions (ticket, peer, redeemed) VALUES (?1, ?2, ?3)")?
         .execute((secret.0, peer.as_bytes(), to_column(now)))?;
     peers::insert(transaction, peer, &pin)?;
-    Ok(resource)
+    Ok(Redemption { resource, is_new })
 }
 
 fn redeemers(connection: &Connection, secret: SecretHash) -> Result<Vec<Identifier>, StoreFault> {

@@ -25,12 +25,7 @@ impl Peers<'_> {
     /// nothing for who is no peer of this home.
     pub fn raise_floor(&self, peer: Identifier, suite: Suite) -> Pending<(), StoreFault> {
         self.store.write(After::Nothing, move |transaction| {
-            transaction
-                .prepare_cached(
-                    "UPDATE peers SET suite_floor = max(suite_floor, ?2) WHERE identifier = ?1",
-                )?
-                .execute((peer.as_bytes(), suite.number()))?;
-            Ok(())
+            raise(transaction, &peer, suite)
         })
     }
 
@@ -58,4 +53,18 @@ fn set(transaction: &Connection, peer: &Identifier, floor: Suite) -> rusqlite::R
 pub(super) fn from_column(number: u16) -> Result<Suite, StoreFault> {
     Suite::from_number(number)
         .ok_or_else(|| StoreFault::damaged("the suite floor of a peer is impossible"))
+}
+
+/// Raises the floor of a peer that is known; a higher one stays.
+pub(super) fn raise(
+    transaction: &Connection,
+    peer: &Identifier,
+    suite: Suite,
+) -> Result<(), StoreFault> {
+    transaction
+        .prepare_cached(
+            "UPDATE peers SET suite_floor = max(suite_floor, ?2) WHERE identifier = ?1",
+        )?
+        .execute((peer.as_bytes(), suite.number()))?;
+    Ok(())
 }

@@ -11,7 +11,7 @@ use super::{Store, to_column};
 
 /// Histories that are kept of identities that are neither ours nor pinned: some 100 MiB at most, as
 /// the longest history is bounded. Beyond it the ones that changed longest ago are forgotten.
-const MAX_STRANGERS: i64 = 65_536;
+const MAX_STRANGERS: i64 = 6_400;
 
 /// Why a history that a peer presented is not believed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -25,7 +25,7 @@ pub use backup::{BACKUP_PREFIX, Backup, BackupError};
 pub use channel_keys::{ChannelKey, ChannelKeys};
 pub use clock::Clock;
 pub use connections::{ConnectionError, Connections, Known};
-pub use exposures::{Exposed, ExposureError, Exposures, Issued};
+pub use exposures::{Exposed, ExposureError, Exposures, Issued, Redemption};
 pub use fault::StoreFault;
 pub use histories::{Histories, HistoryError};
 pub use identities::{Identities, IdentityStoreError, StoredIdentity};

@@ -245,8 +245,9 @@ impl Exposed {
     pub async fn remove(&self) -> Result<(), ExposureError> {
         let home = self.0.pins.home();
         home.exposures().remove(&self.0.offer.resource).await?;
-        self.0.pins.reload(&self.0.node)?;
+        // Whatever becomes of the pins, nobody reaches it from here on.
         self.0.stop();
+        self.0.pins.reload(&self.0.node)?;
         Ok(())
     }
 

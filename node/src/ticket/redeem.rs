@@ -20,7 +20,7 @@ use crate::node::{AddressInUse, Node, Shared, lock, route_to};
 use crate::path::{Path, PathError, PathOptions};
 use crate::pins::Pins;
 use crate::router::{Endpoint, Flushes, Hop, Router, Step, Target};
-use crate::store::ExposureError;
+use crate::store::{ExposureError, Redemption};
 use crate::telling::Line;
 use crate::worker::RequestError;
 
@@ -164,15 +164,14 @@ async fn admit(
     suite: Suite,
 ) -> Option<Answer> {
     let home = pins.home();
-    match home.exposures().redeem(secret, peer, node.now()).await {
-        Ok(resource) => {
-            // It was met before there was a pin.
-            if let Err(fault) = home.peers().raise_floor(peer, suite).await {
-                tracing::error!(%peer, %fault, "the suite floor of a new peer could not be raised");
-                return None;
+    let redeeming = home.exposures().redeem(secret, peer, suite, node.now());
+    match redeeming.await {
+        Ok(Redemption { resource, is_new }) => {
+            if is_new || !pins.admits_to_exposure(&peer, &resource) {
+                take_up(node, pins)?;
             }
-            if !pins.admits_to_exposure(&peer, &resource) {
-                take_up(node, pins, peer, resource).await?;
+            if is_new {
+                tell(node, pins, peer, resource);
             }
             Some(Answer::Granted)
         }
@@ -189,17 +188,16 @@ async fn admit(
     }
 }
 
-/// A new pin is on the disk: from now on it counts, here and in the other processes of the home.
-async fn take_up(
-    node: &Arc<Shared>,
-    pins: &Pins,
-    peer: Identifier,
-    resource: String,
-) -> Option<()> {
-    if let Err(fault) = pins.reload(&Node::from_shared(Arc::clone(node))) {
-        tracing::error!(%peer, %fault, "a new pin could not be taken up");
-        return None;
-    }
+/// A pin is on the disk: from now on it counts here.
+fn take_up(node: &Arc<Shared>, pins: &Pins) -> Option<()> {
+    let reloaded = pins.reload(&Node::from_shared(Arc::clone(node)));
+    reloaded
+        .inspect_err(|fault| tracing::error!(%fault, "a new pin could not be taken up"))
+        .ok()
+}
+
+/// Somebody has redeemed a ticket: tells so, here and to the other processes of the home.
+fn tell(node: &Arc<Shared>, pins: &Pins, peer: Identifier, resource: String) {
     node.router.counters.one(Count::TicketsRedeemed);
     node.emit(Event::Redeemed {
         identifier: peer,
@@ -209,5 +207,4 @@ async fn take_up(
     node.spawn(async move {
         ControlClient::notify_changed(&home, Changed::Peers).await;
     });
-    Some(())
 }
