@@ -68,6 +68,7 @@
 
 #![forbid(unsafe_code)]
 
+mod buffers;
 pub mod channel;
 pub mod control;
 mod counters;

@@ -14,6 +14,7 @@ use sealway_core::{Tick, UnixSeconds};
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::Instant;
 
+use crate::buffers::Buffers;
 use crate::channel::floors::Floors;
 use crate::channel::histories::Histories;
 use crate::channel::kept;
@@ -77,6 +78,7 @@ pub(crate) struct Shared {
     links: Mutex<HashMap<Address, Link>>,
     pub(crate) channels: Mutex<HashMap<Address, Arc<ChannelShared>>>,
     pub(crate) portals: Portals,
+    pub(crate) buffers: Arc<Buffers>,
     /// The channels that others opened, by where they came from.
     pub(crate) accepted: Mutex<Shares>,
     parties: RwLock<Option<Parties>>,
@@ -215,6 +217,7 @@ impl NodeBuilder {
             links: Mutex::default(),
             channels: Mutex::default(),
             portals: Portals::default(),
+            buffers: Arc::default(),
             accepted: Mutex::new(Shares::new(self.max_channels)),
             parties: RwLock::new(self.parties),
             events: broadcast::Sender::new(EVENTS),

@@ -69,8 +69,9 @@ impl Frame {
         }
     }
 
-    /// As [`Frame::from_buffer`], of a buffer that was split off one of `whole` bytes.
-    pub(super) fn from_part(buffer: BytesMut, start: usize, whole: usize) -> Self {
+    /// As [`Frame::from_buffer`], of a buffer that was split off one of `whole` bytes, which lives as long.
+    #[must_use]
+    pub fn from_part(buffer: BytesMut, start: usize, whole: usize) -> Self {
         let frame = Self::from_buffer(buffer, start);
         Self { whole, ..frame }
     }

@@ -1,6 +1,7 @@
 //! TCP framing (reference, section 2.1): `01` once, then `u32 big-endian length | body`.
 
-use bytes::BytesMut;
+use bytes::buf::Limit;
+use bytes::{BufMut as _, BytesMut};
 
 use super::{DecodeError, Frame, FrameTooLarge};
 
@@ -23,6 +24,27 @@ const READ_ROOM: usize = 16 * 1024;
 
 /// Room below which a read into what is left of a buffer is not worth its system call.
 const LEAST_ROOM: usize = 4 * 1024;
+
+/// Where a [`Deframer`] has its buffers from.
+pub trait Lender {
+    /// An empty buffer with a capacity of `len` bytes or, up to 160 KiB, more.
+    fn lend(&mut self, len: usize) -> BytesMut;
+
+    /// Takes a buffer back that had `whole` bytes of capacity when it was lent. Frames were cut off it, and may be in use for long.
+    fn give_back(&mut self, buffer: BytesMut, whole: usize);
+}
+
+/// Buffers of their own, made and dropped.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Heap;
+
+impl Lender for Heap {
+    fn lend(&mut self, len: usize) -> BytesMut {
+        BytesMut::with_capacity(len)
+    }
+
+    fn give_back(&mut self, _buffer: BytesMut, _whole: usize) {}
+}
 
 /// The length that stands before a body of `length` bytes.
 ///
@@ -75,10 +97,29 @@ impl Deframer {
     ///
     /// Bytes before its end must not be changed.
     pub fn room(&mut self) -> &mut BytesMut {
+        self.make_room(&mut Heap);
+        &mut self.buffer
+    }
+
+    /// The same, in buffers of `lender`'s, and with room for as much as is worth a read: of bulk data whole frames, so that
+    /// none of it has to be moved.
+    pub fn room_of(&mut self, lender: &mut impl Lender) -> Limit<&mut BytesMut> {
+        let spare = self.make_room(lender);
+        let typical = self.typical.max(HEADER_LEN);
+        let first = self
+            .missing()
+            .unwrap_or(typical.saturating_sub(self.buffer.len()));
+        let most = match spare.checked_sub(first) {
+            Some(rest) if typical >= READ_ROOM => first + rest / typical * typical,
+            _ => spare,
+        };
+        (&mut self.buffer).limit(most.max(1))
+    }
+
+    /// Makes room where there is too little; gives how much there is.
+    fn make_room(&mut self, lender: &mut impl Lender) -> usize {
         let waiting = self.buffer.len();
-        let missing = self.body_len().map_or(0, |body| {
-            HEADER_LEN.saturating_add(body).saturating_sub(waiting)
-        });
+        let missing = self.missing().unwrap_or(0);
         let most = STEP.max(waiting.saturating_mul(2)) - waiting;
         // What follows a large frame does not share its buffer, or a small frame could hold a large one's memory.
         let shared = self
@@ -93,12 +134,19 @@ impl Deframer {
         };
         if self.buffer.capacity() - waiting < least {
             // Not grown in place: that may double it.
-            let mut larger = BytesMut::with_capacity(waiting + wanted);
+            let mut larger = lender.lend(waiting + wanted);
             larger.extend_from_slice(&self.buffer);
-            self.buffer = larger;
-            self.whole = waiting + wanted;
+            let whole = core::mem::replace(&mut self.whole, larger.capacity());
+            let used = core::mem::replace(&mut self.buffer, larger);
+            lender.give_back(used, whole);
         }
-        &mut self.buffer
+        self.buffer.capacity() - waiting
+    }
+
+    /// Bytes of the frame in front that have not come; none if not even its length has.
+    fn missing(&self) -> Option<usize> {
+        let whole = HEADER_LEN.saturating_add(self.body_len()?);
+        Some(whole.saturating_sub(self.buffer.len()))
     }
 
     /// Appends received bytes.
@@ -154,11 +202,11 @@ impl Deframer {
         self.buffer.len()
     }
 
-    /// Gives the buffer's memory back if nothing waits in it, for connections that are idle.
-    pub fn release(&mut self) {
-        if self.buffer.is_empty() {
-            self.buffer = BytesMut::new();
-            self.whole = 0;
+    /// Gives the buffer back if nothing waits in it, for connections that are idle.
+    pub fn release(&mut self, lender: &mut impl Lender) {
+        if self.buffer.is_empty() && self.whole > 0 {
+            let used = core::mem::take(&mut self.buffer);
+            lender.give_back(used, core::mem::take(&mut self.whole));
         }
     }
 
@@ -234,7 +282,7 @@ mod tests {
         let mut deframer = Deframer::new();
         deframer.feed(&[VERSION]);
         for round in 0..4 {
-            deframer.release();
+            deframer.release(&mut Heap);
             assert_eq!(deframer.next_frame(), Ok(None));
             let room = deframer.room();
             assert!(round == 0 || room.capacity() - room.len() > body.len());
@@ -242,8 +290,58 @@ mod tests {
             room.extend_from_slice(&body);
             assert_eq!(deframer.next_frame(), Ok(Some(Frame::from_slice(&body))));
         }
-        deframer.release();
+        deframer.release(&mut Heap);
         assert_eq!(deframer.buffer.capacity(), 0);
+    }
+
+    /// Lends two buffers of full size again and again, as long as no frame is left in them.
+    struct Two(Vec<BytesMut>);
+
+    impl Lender for Two {
+        fn lend(&mut self, len: usize) -> BytesMut {
+            let mut buffer = self.0.pop().expect("given back");
+            assert!(len <= STEP && buffer.try_reclaim(STEP), "{len}");
+            buffer
+        }
+
+        fn give_back(&mut self, mut buffer: BytesMut, whole: usize) {
+            assert!(whole == STEP || whole == 0, "{whole}");
+            if whole == STEP {
+                buffer.clear();
+                self.0.push(buffer);
+            }
+        }
+    }
+
+    #[test]
+    fn bulk_frames_are_read_in_twos_into_the_same_buffers() {
+        let frame = 65_618;
+        let mut stream = vec![VERSION];
+        for _ in 0..9 {
+            stream.extend(frame_header(frame - HEADER_LEN).expect("small"));
+            stream.extend(vec![7; frame - HEADER_LEN]);
+        }
+        let mut lender = Two((0..2).map(|_| BytesMut::with_capacity(STEP)).collect());
+        let mut deframer = Deframer::new();
+        let (mut rest, mut reads, mut frames) = (&stream[..], Vec::new(), 0);
+        while !rest.is_empty() {
+            deframer.release(&mut lender);
+            let mut room = deframer.room_of(&mut lender);
+            let now = room.remaining_mut().min(rest.len());
+            room.put_slice(&rest[..now]);
+            reads.push(now);
+            rest = &rest[now..];
+            while deframer.next_frame().expect("valid").is_some() {
+                frames += 1;
+            }
+        }
+        assert_eq!(frames, 9);
+        // Nothing is known of the first; then whole frames at a time, without a part of another that would have to be moved.
+        assert!(
+            reads.iter().skip(2).all(|read| read % frame == 0),
+            "{reads:?}"
+        );
+        assert_eq!(reads.len(), 5, "{reads:?}");
     }
 
     #[test]

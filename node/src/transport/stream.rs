@@ -8,8 +8,9 @@ use sealway_core::wire::tcp::{self, Deframer};
 use sealway_core::wire::{DecodeError, Frame};
 use tokio::time::Instant;
 
-use super::socket::{Socket, SocketWriter};
+use super::socket::{Socket, SocketWriter, Taken};
 use super::{Egress, Ingress, Link, attach};
+use crate::buffers::Buffers;
 use crate::counters::{Count, Counters};
 use crate::node::Shared;
 use crate::room::{Reservoir, Room};
@@ -73,28 +74,34 @@ pub(crate) fn start(
         async move { writer.drive(|| {}).await }
     });
     let counters = Arc::clone(&node.router.counters);
+    let buffers = Arc::clone(&node.buffers);
     node.spawn(async move {
         let peer = ingress.link.origin.peer.clone();
-        let why = read(&writer, ingress, &counters).await;
+        let why = read(&writer, ingress, &buffers, &counters).await;
         tracing::debug!(%peer, why, "connection ended");
     });
     link
 }
 
 /// Reads until the connection ends; says why it did.
-async fn read(writer: &SocketWriter, mut ingress: Ingress, counters: &Counters) -> &'static str {
+async fn read(
+    writer: &SocketWriter,
+    mut ingress: Ingress,
+    mut buffers: &Buffers,
+    counters: &Counters,
+) -> &'static str {
     let mut deframer = Deframer::new();
     let mut deadline = Some((Instant::now() + VERSION_DEADLINE, 0));
     let mut greeted = false;
     loop {
         // No buffer is held while nothing is there to read.
-        deframer.release();
+        deframer.release(&mut buffers);
         tokio::select! {
             in_time = readable(writer, deadline) => if !in_time { return "nothing came in time" },
             () = ingress.closed() => return "closed here",
         }
-        match writer.socket().try_read(deframer.room()) {
-            Ok(0) => return "end of stream",
+        match writer.socket().try_read(deframer.room_of(&mut buffers)) {
+            Ok(Taken { len: 0, .. }) => return "end of stream",
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,
             Err(_) => return "connection failed",

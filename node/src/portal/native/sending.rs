@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use bytes::BufMut;
+use bytes::{BufMut, BytesMut};
 use sealway_core::streams::{ADDRESS, DATA_OVERHEAD, MAX_RESOURCE, StreamId, Transmit};
 use sealway_core::wire::{Address, Frame, Route};
 
 use super::session::Session;
 use super::stream::{Stream, Why};
+use crate::buffers::{BUFFER, Buffers};
 use crate::counters::Count;
 use crate::message::Message;
 use crate::node::Shared;
 use crate::room::{Reservoir, Room};
 use crate::router::{Flushes, NoRoom};
-use crate::transport::socket::{ENTRY, SocketWriter};
+use crate::transport::socket::{ENTRY, SocketWriter, Taken};
 
 /// Largest message: a turn's data of 64 KiB behind the longest header.
 const MESSAGE: usize = (64 << 10) + DATA_OVERHEAD + MAX_RESOURCE + 2;
@@ -78,11 +79,15 @@ impl Sender<'_> {
     /// Sends what is to be sent, whenever there is room; ends with the path.
     async fn send(&self) {
         let mut flushes = Flushes::default();
+        let mut reading = Reading {
+            buffer: None,
+            buffers: &self.node.buffers,
+        };
         loop {
             let turn = if self.session.look(|machine| machine.core.wants_to_send()) {
                 tokio::select! {
                     biased;
-                    turn = self.turn(&mut flushes) => turn,
+                    turn = self.turn(&mut reading, &mut flushes) => turn,
                     () = self.deadline() => continue,
                 }
             } else {
@@ -94,7 +99,10 @@ impl Sender<'_> {
                     continue;
                 }
                 Turn::NoPath => return,
-                Turn::Idle => flushes.run(),
+                Turn::Idle => {
+                    flushes.run();
+                    reading.release();
+                }
             }
             tokio::select! {
                 () = self.session.wake.notified() => {}
@@ -113,7 +121,7 @@ impl Sender<'_> {
     }
 
     /// One message, if there is any. Nothing is awaited once there is room.
-    async fn turn(&self, flushes: &mut Flushes) -> Turn {
+    async fn turn(&self, reading: &mut Reading<'_>, flushes: &mut Flushes) -> Turn {
         let Some(room) = self.room(flushes).await else {
             return Turn::NoPath;
         };
@@ -129,7 +137,7 @@ impl Sender<'_> {
                     .session
                     .look(|machine| machine.streams.get(&stream).cloned());
                 match known {
-                    Some(known) => self.data(&known, max, room, flushes),
+                    Some(known) => self.data(&known, max, room, reading, flushes),
                     None => self.over(stream),
                 }
             }
@@ -189,13 +197,14 @@ impl Sender<'_> {
         stream: &Stream,
         max: usize,
         rooms: (Room, Room),
+        reading: &mut Reading<'_>,
         flushes: &mut Flushes,
     ) -> Turn {
         let Some(writer) = stream.writer() else {
             return self.over(stream.id);
         };
         let want = max.min(stream.want());
-        let (mut frame, read) = read(&writer, want);
+        let (mut frame, read) = reading.read(&writer, want);
         if let Read::Failed = read {
             self.session.reset(stream, Why::Socket);
             return Turn::Taken;
@@ -236,6 +245,7 @@ impl Sender<'_> {
                 });
                 stream.read_all();
             }
+            Read::Last => stream.drained.notify_one(),
             Read::Data | Read::NotTried | Read::Failed => {}
         }
         sent
@@ -243,26 +253,68 @@ impl Sender<'_> {
 }
 
 /// What a socket gave.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Read {
+    /// Data, and it may have more.
     Data,
+    /// Data, and it has no more for now.
+    Last,
     Nothing,
     End,
     Failed,
     NotTried,
 }
 
-/// Reads up to `want` bytes, if that is any.
-fn read(writer: &SocketWriter, want: usize) -> (Frame, Read) {
-    if want == 0 {
-        return (Frame::with_capacity(0), Read::NotTried);
+/// The buffer that sockets are read into, one message behind the other.
+struct Reading<'a> {
+    /// None while nothing is read: others may have it.
+    buffer: Option<BytesMut>,
+    buffers: &'a Buffers,
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        self.release();
     }
-    let (mut buffer, start) = Frame::with_capacity(want).into_buffer();
-    let read = match writer.socket().try_read((&mut buffer).limit(want)) {
-        Ok(0) => Read::End,
-        Ok(_) => Read::Data,
-        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Read::Nothing,
-        Err(error) if error.kind() == std::io::ErrorKind::Interrupted => Read::NotTried,
-        Err(_) => Read::Failed,
-    };
-    (Frame::from_buffer(buffer, start), read)
+}
+
+impl Reading<'_> {
+    /// Reads up to `want` bytes, if that is any, into a message with headroom and tailroom.
+    fn read(&mut self, writer: &SocketWriter, want: usize) -> (Frame, Read) {
+        if want == 0 {
+            return (Frame::with_capacity(0), Read::NotTried);
+        }
+        let room = Frame::HEADROOM + want + Frame::TAILROOM;
+        let mut buffer = match self.buffer.take() {
+            Some(buffer) => buffer,
+            None => self.buffers.take(),
+        };
+        if buffer.capacity() < room && !buffer.try_reclaim(BUFFER) {
+            let used = std::mem::replace(&mut buffer, self.buffers.take());
+            self.buffers.give(used);
+        }
+        buffer.resize(Frame::HEADROOM, 0);
+        let read = match writer.socket().try_read((&mut buffer).limit(want)) {
+            Ok(Taken { len: 0, .. }) => Read::End,
+            Ok(Taken { all: true, .. }) => Read::Last,
+            Ok(_) => Read::Data,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Read::Nothing,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => Read::NotTried,
+            Err(_) => Read::Failed,
+        };
+        let end = buffer.len();
+        // The tailroom is cut off with the message.
+        buffer.resize(end + Frame::TAILROOM, 0);
+        let mut message = buffer.split();
+        message.truncate(end);
+        self.buffer = Some(buffer);
+        (Frame::from_part(message, Frame::HEADROOM, BUFFER), read)
+    }
+
+    /// Lets others have the buffer.
+    fn release(&mut self) {
+        if let Some(buffer) = self.buffer.take() {
+            self.buffers.give(buffer);
+        }
+    }
 }

@@ -23,7 +23,7 @@ use crate::node::{Shared, lock, route_to};
 use crate::portal::Ended;
 use crate::room::{Reservoir, Room};
 use crate::router::{Bottleneck, Endpoint, Flushes, Hop, NoRoom, Router, Step, Target, Wanted};
-use crate::transport::socket::{ENTRY, Socket, SocketWriter};
+use crate::transport::socket::{ENTRY, Socket, SocketWriter, Taken};
 
 /// Bytes that wait for one local socket: 1 MiB. At the bound the connection they come by is paused.
 const SOCKET_BOUND: u32 = 1 << 20;
@@ -543,7 +543,7 @@ async fn drain(socket: &Socket) {
     while socket.readable().await.is_ok() {
         sink.clear();
         match socket.try_read(&mut sink) {
-            Ok(0) => return,
+            Ok(Taken { len: 0, .. }) => return,
             Err(error) if error.kind() != std::io::ErrorKind::WouldBlock => return,
             Ok(_) | Err(_) => {}
         }
@@ -581,10 +581,10 @@ async fn next_chunk(node: &Arc<Shared>, stream: &StreamShared, want: usize) -> C
         };
         let (mut buffer, start) = Frame::with_capacity(want).into_buffer();
         match socket.try_read((&mut buffer).limit(want)) {
-            Ok(0) => return Chunk::End,
+            Ok(Taken { len: 0, .. }) => return Chunk::End,
             Ok(read) => {
                 let mut room = room;
-                room.shrink(read + CHUNK_OVERHEAD);
+                room.shrink(read.len + CHUNK_OVERHEAD);
                 return Chunk::Data(Frame::from_buffer(buffer, start), room);
             }
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
