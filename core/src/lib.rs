@@ -73,7 +73,8 @@
 #![warn(clippy::indexing_slicing)]
 
 extern crate alloc;
-#[cfg(test)]
+// Only `std::arch`, to ask which processor this is: `tests/architecture.rs` sees to that.
+#[cfg(any(test, all(feature = "aws-lc", target_arch = "x86_64")))]
 extern crate std;
 
 mod time;

