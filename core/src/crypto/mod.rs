@@ -3,7 +3,7 @@
 //!
 //! Two backends offer the same items and yield the same bytes: [`host`] on aws-lc (feature
 //! `aws-lc`; its AES-256-GCM comes from ring where that is faster, see [`gcm`]), [`portable`] on pure-Rust crates. This module offers the host's where it is built,
-//! otherwise the portable one's. Two things are always portable: ECDSA P-256 signing, because only
+//! otherwise the portable one's. Two things are pure Rust in both: ECDSA P-256 signing, because only
 //! there the nonce is derived from key and message (RFC 6979), and ML-KEM, because only there its
 //! randomness is an argument.
 //!
