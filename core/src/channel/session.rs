@@ -36,12 +36,15 @@ pub const FAR_TRIALS_PER_SECOND: u8 = 64;
 pub const LAST_NONCE: u64 = u64::MAX - 1;
 
 /// Noise's `REKEY`: the key of the next epoch (Noise rev 34, 4.2).
-fn rekey(key: &AeadKey) -> AeadKey {
+fn rekey(key: &AeadKey) -> RawKey {
     let mut next = Zeroizing::new([0; 32]);
     // The tag is no part of the new key.
     let _ = key.seal_in_place(&nonce(u64::MAX), &[], next.as_mut_slice());
-    AeadKey::new(&next)
+    next
 }
+
+/// A key that is not set up: 32 bytes in place of some 550.
+type RawKey = Zeroizing<[u8; 32]>;
 
 /// Both directions of an open channel.
 pub struct Session {
@@ -102,7 +105,7 @@ impl Sealer {
             return Err(ChannelError::Exhausted);
         }
         if n != 0 && n.is_multiple_of(EPOCH) {
-            self.key = rekey(&self.key);
+            self.key = AeadKey::new(&rekey(&self.key));
         }
         let tag = self.key.seal_in_place(&nonce(n), &[], frame.as_mut_slice());
         frame.append(&tag);
@@ -118,20 +121,23 @@ pub struct Opener {
     /// Epoch of `current`, always that of the highest accepted nonce.
     epoch: u64,
     current: AeadKey,
-    previous: Option<AeadKey>,
+    current_raw: RawKey,
+    /// Not set up, because it is seldom asked for, and for 32 messages after a rekey only.
+    previous: Option<RawKey>,
     /// The keys of the last epoch that was tried and failed.
     ahead: Option<Box<Ahead>>,
     far_trials: FarTrials,
     #[cfg(sealway_weaken)]
-    retired: alloc::collections::BTreeMap<u64, AeadKey>,
+    retired: alloc::collections::BTreeMap<u64, RawKey>,
 }
 
 /// Keys of an epoch after the current one, not yet committed.
 struct Ahead {
     epoch: u64,
     key: AeadKey,
+    raw: RawKey,
     /// Key of the epoch before `epoch`, unless that is the opener's current one.
-    before: Option<AeadKey>,
+    before: Option<RawKey>,
 }
 
 impl Opener {
@@ -142,6 +148,7 @@ impl Opener {
             window: ReplayWindow::default(),
             epoch: 0,
             current: AeadKey::new(key),
+            current_raw: Zeroizing::new(*key),
             previous: None,
             ahead: None,
             far_trials: FarTrials::default(),
@@ -172,12 +179,14 @@ impl Opener {
             .as_mut_slice()
             .get_mut(NONCE_LEN..)
             .unwrap_or_default();
-        let len = if epoch <= self.epoch {
+        let len = if epoch == self.epoch {
+            open_record(&self.current, n, record)?
+        } else if epoch < self.epoch {
             let key = self.past_key(epoch).ok_or(ChannelError::Stale {
                 nonce: n,
                 highest: self.window.highest,
             })?;
-            open_record(key, n, record)?
+            open_record(&AeadKey::new(key), n, record)?
         } else {
             self.open_ahead(epoch, n, record, now)?
         };
@@ -193,9 +202,8 @@ impl Opener {
         self.window.highest
     }
 
-    fn past_key(&self, epoch: u64) -> Option<&AeadKey> {
+    fn past_key(&self, epoch: u64) -> Option<&RawKey> {
         match self.epoch - epoch {
-            0 => Some(&self.current),
             1 => self.previous.as_ref(),
             #[cfg(sealway_weaken)]
             _ => self.retired.get(&epoch),
@@ -236,22 +244,28 @@ impl Opener {
     fn derive(&mut self, epoch: u64) -> Ahead {
         let mut ahead = match self.ahead.take() {
             Some(cached) if cached.epoch <= epoch => *cached,
-            _ => Ahead {
-                epoch: self.epoch + 1,
-                key: rekey(&self.current),
-                before: None,
-            },
+            _ => {
+                let raw = rekey(&self.current);
+                Ahead {
+                    epoch: self.epoch + 1,
+                    key: AeadKey::new(&raw),
+                    raw,
+                    before: None,
+                }
+            }
         };
         while ahead.epoch < epoch {
             let next = rekey(&ahead.key);
-            ahead.before = Some(mem::replace(&mut ahead.key, next));
+            ahead.key = AeadKey::new(&next);
+            ahead.before = Some(mem::replace(&mut ahead.raw, next));
             ahead.epoch += 1;
         }
         ahead
     }
 
     fn commit(&mut self, ahead: Ahead) {
-        let left = mem::replace(&mut self.current, ahead.key);
+        self.current = ahead.key;
+        let left = mem::replace(&mut self.current_raw, ahead.raw);
         let previous = ahead.before.unwrap_or(left);
         let replaced = self.previous.replace(previous);
         #[cfg(sealway_weaken)]
