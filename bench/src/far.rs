@@ -1,7 +1,8 @@
 //! The processes at the far end of a measurement: the service, and the plain forwarder that is the baseline.
 //!
-//! Both print the address they listen on as their first line and run until they are killed.
+//! Both print the address they listen on as their first line and run until they are killed. Both copy from and to page-aligned buffers.
 
+use crate::aligned::Aligned;
 use crate::blocks::{self, Hello, Mode};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -36,8 +37,8 @@ pub(crate) fn serve() -> io::Result<()> {
             }
             Mode::Down => blocks::send(&mut stream, hello.duration).map(drop),
             Mode::Echo => {
-                let mut message =
-                    vec![0; usize::try_from(hello.block_len).map_err(io::Error::other)?];
+                let len = usize::try_from(hello.block_len).map_err(io::Error::other)?;
+                let mut message = Aligned::new(len, 0);
                 loop {
                     stream.read_exact(&mut message)?;
                     stream.write_all(&message)?;
@@ -65,7 +66,7 @@ pub(crate) fn forward(target: SocketAddr) -> io::Result<()> {
 }
 
 fn copy(mut from: TcpStream, mut to: TcpStream) {
-    let mut buffer = vec![0; FORWARD_BUFFER];
+    let mut buffer = Aligned::new(FORWARD_BUFFER, 0);
     while let Ok(n) = from.read(&mut buffer) {
         if n == 0 || to.write_all(&buffer[..n]).is_err() {
             break;

@@ -1,7 +1,8 @@
 //! What is measured on every tunnel.
 
+use super::load::{self, Percentiles, Target};
 use crate::blocks::Mode;
-use crate::load::{self, Durations, Percentiles, Target};
+use crate::settings::Durations;
 use std::io;
 
 /// One figure of one tunnel.
@@ -9,11 +10,21 @@ pub(crate) struct Figure {
     pub(crate) name: String,
     pub(crate) unit: &'static str,
     pub(crate) value: f64,
+    /// The figure of the same tunnel and round that it is compared with; none for the plain chain's of the same name.
+    pub(crate) against: Option<&'static str>,
 }
 
 fn figure(name: String, unit: &'static str, value: f64) -> Figure {
-    Figure { name, unit, value }
+    Figure {
+        name,
+        unit,
+        value,
+        against: None,
+    }
 }
+
+/// The figure of one stream that goes up alone.
+const ALONE: &str = "up_x1";
 
 /// One measurement, which may give several figures.
 #[derive(Clone, Copy)]
@@ -23,45 +34,36 @@ pub(crate) enum Point {
     /// Messages of so many bytes there and back.
     Ping(u32),
     /// The same while a bulk stream runs.
-    PingUnderBulk(u32),
+    PingBesideBulk(u32),
     /// Short connections, so many in flight.
     Connections(usize),
     /// Memory of open, idle connections.
     Held,
 }
 
-/// Every point, in the order measured. The connections that are held come last: they grow what is resident.
-pub(crate) fn points() -> [Point; 11] {
-    [
-        Point::Bulk(Mode::Up, 1),
-        Point::Bulk(Mode::Up, 8),
-        Point::Bulk(Mode::Down, 1),
-        Point::Bulk(Mode::Down, 8),
-        Point::Ping(1),
-        Point::Ping(1024),
-        Point::PingUnderBulk(1),
-        Point::PingUnderBulk(1024),
-        Point::Connections(1),
-        Point::Connections(8),
-        Point::Held,
-    ]
-}
+/// Every point, in the order measured. The connections that are held come first, since memory that others left behind would hide theirs.
+pub(crate) const POINTS: [Point; 11] = [
+    Point::Held,
+    Point::Bulk(Mode::Up, 1),
+    Point::PingBesideBulk(1),
+    Point::PingBesideBulk(1024),
+    Point::Bulk(Mode::Up, 8),
+    Point::Bulk(Mode::Down, 1),
+    Point::Bulk(Mode::Down, 8),
+    Point::Ping(1),
+    Point::Ping(1024),
+    Point::Connections(1),
+    Point::Connections(8),
+];
 
 impl Point {
     /// Its name, with which its figures' names begin.
     pub(crate) fn name(self) -> String {
-        let size = |len: u32| {
-            if len.is_multiple_of(1024) {
-                format!("{}KiB", len / 1024)
-            } else {
-                format!("{len}B")
-            }
-        };
         match self {
             Point::Bulk(Mode::Down, streams) => format!("down_x{streams}"),
             Point::Bulk(_, streams) => format!("up_x{streams}"),
             Point::Ping(len) => format!("ping_{}", size(len)),
-            Point::PingUnderBulk(len) => format!("ping_{}_under_bulk", size(len)),
+            Point::PingBesideBulk(len) => format!("ping_{}_beside_bulk", size(len)),
             Point::Connections(at_once) => format!("connections_x{at_once}"),
             Point::Held => "held_connection".to_owned(),
         }
@@ -74,15 +76,21 @@ impl Point {
             Point::Bulk(mode, streams) => {
                 let (rate, cpu) = load::throughput(target, mode, streams, durations.bulk)?;
                 vec![
+                    figure(name.clone(), "GB/s", rate),
                     figure(format!("{name}_cpu"), "s/GiB", cpu),
-                    figure(name, "GB/s", rate),
                 ]
             }
             Point::Ping(len) => times(&name, load::round_trip(target, len, durations.ping)?),
-            Point::PingUnderBulk(len) => times(
-                &name,
-                load::round_trip_under_bulk(target, len, durations.ping)?,
-            ),
+            Point::PingBesideBulk(len) => {
+                let (round_trips, rate) =
+                    load::round_trip_beside_bulk(target, len, durations.bulk)?;
+                let mut figures = times(&name, round_trips);
+                figures.push(Figure {
+                    against: Some(ALONE),
+                    ..figure(format!("bulk_beside_ping_{}", size(len)), "GB/s", rate)
+                });
+                figures
+            }
             Point::Connections(at_once) => {
                 vec![figure(
                     name,
@@ -92,6 +100,13 @@ impl Point {
             }
             Point::Held => vec![figure(name, "KiB", load::held_kib(target, durations.held)?)],
         })
+    }
+}
+
+fn size(len: u32) -> String {
+    match len {
+        0..1024 => format!("{len}B"),
+        _ => format!("{}KiB", len / 1024),
     }
 }
 
