@@ -25,6 +25,10 @@ const FRAME_DEADLINE: Duration = Duration::from_secs(30);
 /// Progress that renews [`FRAME_DEADLINE`].
 const SLOW_BYTES: usize = 64 << 10;
 
+/// Frames after which what they have caused is written, though more were read with them: the answers to a whole buffer of small
+/// ones would need more room than [`EGRESS_BOUND`], and find none.
+const IN_A_ROW: usize = 64;
+
 struct StreamEgress(Arc<SocketWriter>);
 
 impl Egress for StreamEgress {
@@ -106,11 +110,16 @@ async fn read(
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,
             Err(_) => return "connection failed",
         }
+        let mut frames = 0_usize;
         loop {
             match deframer.next_frame() {
                 Ok(Some(frame)) => {
                     if ingress.receive(frame).await.is_err() {
                         return "undecodable message";
+                    }
+                    frames += 1;
+                    if frames.is_multiple_of(IN_A_ROW) {
+                        ingress.flush();
                     }
                     // A buffer holds thousands of handshakes' first messages: others get their turn between them.
                     tokio::task::coop::consume_budget().await;
