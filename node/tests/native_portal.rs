@@ -316,7 +316,7 @@ async fn a_failed_socket_at_one_end_is_a_reset_at_the_other() {
     }
 }
 
-/// One of several channels is lost with its connection: what went over the others does not notice.
+/// A path is opened whenever all that stand are in use. One that is lost with its connection is nothing to what goes over the others.
 #[tokio::test(start_paused = true)]
 async fn a_portal_goes_over_up_to_four_channels_that_fail_each_for_itself() {
     let portal = Portal::new(9).await;
@@ -329,11 +329,15 @@ async fn a_portal_goes_over_up_to_four_channels_that_fail_each_for_itself() {
     };
     let inlet = portal.client.inlet("127.0.0.1:0", &to, options).await;
     let inlet = inlet.expect("an inlet");
-    while inlet.paths().len() < 4 {
-        tokio::time::sleep(ms(10)).await;
-    }
     let mut ends = Vec::new();
     for number in 1..=8 {
+        let wanted = number.min(4);
+        while inlet.paths().len() < wanted {
+            tokio::time::sleep(ms(10)).await;
+        }
+        // One more than there are connections, and none before it is wanted.
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert_eq!(inlet.paths().len(), wanted, "at connection {number}");
         let client = TcpStream::connect(inlet.address()).await.expect("listens");
         let (target, _) = portal.target.accept().await.expect("a connection");
         ends.push((client, target));

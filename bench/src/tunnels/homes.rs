@@ -42,7 +42,7 @@ impl Homes {
     /// Whom the node of a tunnel admits: its inlet, which has no home if this program runs it.
     pub(super) fn trusted(&self, name: &str, kind: Kind) -> io::Result<String> {
         match kind {
-            Kind::Native | Kind::Striped => self.identity(&format!("{name}-inlet")),
+            Kind::Native | Kind::OneChannel => self.identity(&format!("{name}-inlet")),
             Kind::Reference => Ok("everyone".to_owned()),
         }
     }
@@ -60,18 +60,18 @@ impl Homes {
             let address = inlet.line()?;
             return Ok((inlet, address));
         }
-        let channels = if kind == Kind::Striped { "4" } else { "1" };
-        let args = [
+        let mut args = vec![
             "inlet",
             "--listen",
             "127.0.0.1:0",
-            "--channels",
-            channels,
             "--to",
             to,
             "--expect",
             expect,
         ];
+        if kind == Kind::OneChannel {
+            args.extend(["--channels", "1"]);
+        }
         let inlet = self.start(&format!("{name}-inlet"), &args)?;
         let address = inlet.address("ready")?;
         Ok((inlet, address))

@@ -24,8 +24,8 @@ pub(crate) const DEFAULTS: [&str; 2] = ["portal", "relay"];
 pub(crate) const OWN: [(&str, Kind, bool); 6] = [
     ("portal", Kind::Native, false),
     ("relay", Kind::Native, true),
-    ("portal_4_channels", Kind::Striped, false),
-    ("relay_4_channels", Kind::Striped, true),
+    ("portal_1_channel", Kind::OneChannel, false),
+    ("relay_1_channel", Kind::OneChannel, true),
     ("reference", Kind::Reference, false),
     ("reference_relay", Kind::Reference, true),
 ];

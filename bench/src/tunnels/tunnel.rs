@@ -11,8 +11,8 @@ use std::io;
 pub(crate) enum Kind {
     /// Sealway's protocol over a hybrid channel, as two Sealway ends speak by default.
     Native,
-    /// The same over four channels, each on a connection of its own.
-    Striped,
+    /// The same over one channel, however many connections there are.
+    OneChannel,
     /// The reference's protocol and channel, as Sealway speaks them with its nodes.
     Reference,
 }
@@ -21,7 +21,7 @@ impl Kind {
     /// The listener whose suite it speaks.
     fn listener(self) -> &'static str {
         match self {
-            Kind::Native | Kind::Striped => "sealway_xx1",
+            Kind::Native | Kind::OneChannel => "sealway_xx1",
             Kind::Reference => "api",
         }
     }
@@ -86,7 +86,7 @@ impl Tunnel {
         Self::new(name, None, &address, processes)
     }
 
-    /// Inlet and outlet, each a process, in between one secure channel over one TCP connection, or as many as the kind says.
+    /// Inlet and outlet, each a process, in between secure channels, each over a TCP connection.
     pub(crate) fn direct(
         name: &'static str,
         kind: Kind,

@@ -238,8 +238,8 @@ pub(crate) struct ConnectArgs {
     /// What to call the connection (default: its former name, or as the exposer calls the service)
     #[arg(long, value_name = "NAME", value_parser = values::name)]
     pub(crate) name: Option<String>,
-    /// Spread connections over so many channels, 1 to 4, each on a TCP connection of its own
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=4))]
+    /// Spread connections over up to so many channels, 1 to 4, each on a TCP connection of its own
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=4))]
     pub(crate) channels: u8,
     #[command(flatten)]
     pub(crate) own: OwnIdentity,
@@ -343,8 +343,8 @@ pub(crate) struct InletArgs {
     /// The way to the outlet, a multiaddr
     #[arg(long, value_name = "ROUTE")]
     pub(crate) to: ServiceRoute,
-    /// Spread connections over so many channels, 1 to 4, each on a TCP connection of its own
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=4))]
+    /// Spread connections over up to so many channels, 1 to 4, each on a TCP connection of its own
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=4))]
     pub(crate) channels: u8,
     #[command(flatten)]
     pub(crate) far: FarEnd,

@@ -54,6 +54,14 @@ pub(crate) enum Deed {
     Swap,
 }
 
+/// A frame that passed, with its header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Captured {
+    /// Which of the lane's connections it went by.
+    connection: usize,
+    frame: Vec<u8>,
+}
+
 /// One direction of a proxy, over all its connections.
 #[derive(Debug)]
 pub(crate) struct Lane {
@@ -62,7 +70,8 @@ pub(crate) struct Lane {
     record_what_leaves: bool,
     mischief: Mutex<Option<(Mischief, u32)>>,
     done: Mutex<u32>,
-    capture: Mutex<Option<(Vec<Vec<u8>>, usize)>>,
+    capture: Mutex<Option<(Vec<Captured>, usize)>>,
+    /// One for each connection there ever was: what is sent there is injected.
     live: Mutex<Vec<mpsc::Sender<Vec<u8>>>>,
 }
 
@@ -104,28 +113,26 @@ impl Lane {
         *locked(&self.capture) = Some((Vec::new(), 0));
     }
 
-    /// Ends keeping frames and gives those that passed, each with its header.
-    pub(crate) fn end_capture(&self) -> Vec<Vec<u8>> {
+    /// Ends keeping frames and gives those that passed.
+    pub(crate) fn end_capture(&self) -> Vec<Captured> {
         locked(&self.capture)
             .take()
             .map(|(frames, _)| frames)
             .unwrap_or_default()
     }
 
-    /// Sends frames on the newest live connection, behind what it is sending; how many were taken.
-    pub(crate) fn inject(&self, frames: &[Vec<u8>]) -> usize {
-        let mut live = locked(&self.live);
-        live.retain(|connection| !connection.is_closed());
-        live.last().map_or(0, |connection| {
-            frames
-                .iter()
-                .take_while(|frame| connection.try_send((*frame).clone()).is_ok())
-                .count()
-        })
+    /// Sends frames again, each on the connection that it went by, behind what that is sending; how many were taken.
+    pub(crate) fn inject(&self, frames: &[Captured]) -> usize {
+        let live = locked(&self.live);
+        let sent = frames.iter().take_while(|captured| {
+            live.get(captured.connection)
+                .is_some_and(|connection| connection.try_send(captured.frame.clone()).is_ok())
+        });
+        sent.count()
     }
 
     /// Takes note of a frame; whether it is to be flipped or held back.
-    fn meet(&self, frame: &mut [u8]) -> bool {
+    fn meet(&self, connection: usize, frame: &mut [u8]) -> bool {
         if !self.record_what_leaves {
             locked(&self.tape).record(frame);
         }
@@ -134,7 +141,8 @@ impl Lane {
             && *size + frame.len() <= MAX_CAPTURE
         {
             *size += frame.len();
-            frames.push(frame.to_vec());
+            let frame = frame.to_vec();
+            frames.push(Captured { connection, frame });
         }
         hold
     }
@@ -247,13 +255,17 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, lane: &Lane) -> i
         return Err(io::ErrorKind::InvalidData.into());
     }
     let (sender, mut injected) = mpsc::channel(INJECTIONS);
-    locked(&lane.live).push(sender);
+    let connection = {
+        let mut live = locked(&lane.live);
+        live.push(sender);
+        live.len() - 1
+    };
     let mut buffer = BytesMut::with_capacity(256 * 1024);
     let mut out = Vec::with_capacity(256 * 1024);
     let mut held: Option<BytesMut> = None;
     loop {
         while let Some(mut frame) = next_frame(&mut buffer)? {
-            if lane.meet(&mut frame) && held.is_none() {
+            if lane.meet(connection, &mut frame) && held.is_none() {
                 held = Some(frame);
                 continue;
             }
@@ -413,7 +425,8 @@ mod tests {
         read(&mut party).await;
         read(&mut party).await;
         let frames = proxy.sent.end_capture();
-        assert_eq!(frames, [frame(20, 7), frame(30, 8)]);
+        let whole: Vec<_> = frames.iter().map(|captured| &captured.frame).collect();
+        assert_eq!(whole, [&frame(20, 7), &frame(30, 8)]);
         assert_eq!(proxy.sent.inject(&frames), 2);
         assert_eq!(read(&mut party).await, frame(20, 7));
         assert_eq!(read(&mut party).await, frame(30, 8));

@@ -305,6 +305,32 @@ impl Stage {
         }
     }
 
+    /// Waits until a party has so many channels.
+    pub(super) async fn channels_reach(
+        &self,
+        home: &str,
+        least: usize,
+        deadline: Duration,
+    ) -> Result<(), String> {
+        let until = tokio::time::Instant::now() + deadline;
+        loop {
+            let processes = self.processes(home).await?;
+            let channels = processes
+                .iter()
+                .filter_map(|process| process["channels"].as_array());
+            let channels: usize = channels.map(Vec::len).sum();
+            if channels >= least {
+                return Ok(());
+            }
+            if tokio::time::Instant::now() >= until {
+                return Err(format!(
+                    "{home} has {channels} channels in place of {least}"
+                ));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Ends the processes in order; whether each ended with exit code 0.
     pub(super) async fn strike(self) -> (Vec<(&'static str, bool)>, Directory) {
         let ended = vec![

@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use sealway_core::channel::Trust;
 use sealway_core::wire::MultiAddr;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Ended, PortalProtocol, native, reference};
+use super::paths::Paths;
+use super::{Ended, native, reference};
 use crate::channel::Channel;
 use crate::event::Event;
-use crate::node::{Node, Shared};
-use crate::path::{KeptPath, Path, PathError, PathOptions};
+use crate::node::Node;
+use crate::path::{Path, PathError, PathOptions};
 use crate::transport::socket::prepare_tcp;
 use crate::transport::{Listening, TransportError, tcp};
 
@@ -45,73 +45,6 @@ struct Inner {
     streams: AtomicUsize,
 }
 
-/// The paths of an inlet, each with a connection and a channel of its own. A connection goes over one of them; what becomes of
-/// another does not touch it.
-struct Paths {
-    /// The one that stood before the inlet did.
-    first: KeptPath,
-    /// Bound: [`PathOptions::MAX_CHANNELS`] less one. None beside a path of the reference's portal.
-    further: Vec<KeptPath>,
-}
-
-impl Paths {
-    fn start(
-        node: &Node,
-        ways: &[MultiAddr],
-        options: PathOptions,
-        first: Path,
-        address: &str,
-    ) -> Self {
-        let ways: Arc<[MultiAddr]> = ways.into();
-        let further = match first.peer().filter(|_| first.is_native()) {
-            Some(peer) => {
-                let options = PathOptions {
-                    expect: Trust::Identifier(*peer),
-                    portal: PortalProtocol::Native,
-                    ..options.clone()
-                };
-                let numbers = 2..=options.channels.min(PathOptions::MAX_CHANNELS);
-                let beside = |number| {
-                    let what = format!("path {number} of the inlet at {address}");
-                    KeptPath::beside(node, Arc::clone(&ways), options.clone(), what)
-                };
-                numbers.map(beside).collect()
-            }
-            None => Vec::new(),
-        };
-        let what = format!("path of the inlet at {address}");
-        Self {
-            first: KeptPath::start(node, ways, options, first, what),
-            further,
-        }
-    }
-
-    fn all(&self) -> impl Iterator<Item = &KeptPath> {
-        std::iter::once(&self.first).chain(&self.further)
-    }
-
-    /// The one with the fewest connections of those that stand, or the first that comes to stand.
-    async fn get(&self, patience: Duration) -> Option<Arc<Path>> {
-        let standing = self.all().filter_map(KeptPath::now);
-        if let Some(path) = standing.min_by_key(|path| path.streams()) {
-            return Some(path);
-        }
-        let further = |index: usize| async move {
-            match self.further.get(index) {
-                Some(path) => path.get(patience).await,
-                None => std::future::pending().await,
-            }
-        };
-        const { assert!(PathOptions::MAX_CHANNELS == 4) };
-        tokio::select! {
-            path = self.first.get(patience) => path,
-            path = further(0) => path,
-            path = further(1) => path,
-            path = further(2) => path,
-        }
-    }
-}
-
 impl Inlet {
     /// The bound address.
     #[must_use]
@@ -122,19 +55,19 @@ impl Inlet {
     /// The path that stands now, or the first of several.
     #[must_use]
     pub fn path(&self) -> Option<Arc<Path>> {
-        self.inner.paths.first.now()
+        self.inner.paths.first()
     }
 
     /// All paths that stand now: see [`PathOptions::channels`].
     #[must_use]
     pub fn paths(&self) -> Vec<Arc<Path>> {
-        self.inner.paths.all().filter_map(KeptPath::now).collect()
+        self.inner.paths.standing()
     }
 
     /// Resolves if the other end closes the first path because it admits us to nothing, however long ago; a path that
     /// was rebuilt and is refused then (the trust may come back) is tried again.
     pub async fn refused(&self) {
-        self.inner.paths.first.refused().await;
+        self.inner.paths.refused().await;
     }
 
     /// Connections that are open.
@@ -241,29 +174,30 @@ fn accept(node: &Node, inner: &Arc<Inner>, socket: TcpStream) {
         return;
     }
     let inner = Arc::clone(inner);
-    let shared = Arc::clone(node.shared());
-    node.shared().spawn(async move {
+    let node = node.clone();
+    node.clone().shared().spawn(async move {
         let ended = if inner.streams.fetch_add(1, Ordering::AcqRel) < MAX_STREAMS {
-            carry(&shared, &inner, socket).await
+            carry(&node, &inner, socket).await
         } else {
             Ended::Reset(format!("{MAX_STREAMS} connections are open"))
         };
         inner.streams.fetch_sub(1, Ordering::AcqRel);
-        ended.count(&shared);
+        ended.count(node.shared());
     });
 }
 
 /// Carries one connection from its acceptance to its end.
-async fn carry(node: &Arc<Shared>, inner: &Inner, socket: TcpStream) -> Ended {
+async fn carry(node: &Node, inner: &Inner, socket: TcpStream) -> Ended {
     let address = &inner.listening.address;
-    match inner.paths.get(PATIENCE).await {
-        Some(path) => match (path.session(), native::resource(path.route())) {
-            (Some(session), Some(resource)) => {
-                let session = Arc::clone(session);
-                native::carry(node, address, session, resource, socket).await
-            }
-            _ => reference::carry(node, address, path, socket).await,
-        },
-        None => Ended::Reset("there is no path to the outlet".into()),
+    let Some(place) = inner.paths.place(node, PATIENCE).await else {
+        return Ended::Reset("there is no path to the outlet".into());
+    };
+    let path = &place.path;
+    match (path.session(), native::resource(path.route())) {
+        (Some(session), Some(resource)) => {
+            let session = Arc::clone(session);
+            native::carry(node.shared(), address, session, resource, socket).await
+        }
+        _ => reference::carry(node.shared(), address, Arc::clone(path), socket).await,
     }
 }

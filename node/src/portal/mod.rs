@@ -7,6 +7,7 @@
 mod inlet;
 pub(crate) mod native;
 mod outlet;
+mod paths;
 mod reference;
 
 use std::sync::Arc;

@@ -30,7 +30,7 @@ impl Default for ConnectOptions {
         Self {
             listen: None,
             name: None,
-            channels: 1,
+            channels: PathOptions::MAX_CHANNELS,
         }
     }
 }

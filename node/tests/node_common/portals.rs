@@ -90,6 +90,8 @@ impl Portal {
         let expect = Trust::Identifier(identifier(&server));
         let options = PathOptions {
             portal: protocol,
+            // What is said of a path is said of this one.
+            channels: 1,
             ..PathOptions::expect(expect)
         };
         let inlet = client

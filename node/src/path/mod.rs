@@ -1,21 +1,21 @@
 //! Paths: from a multiaddr to connections and channels, once or kept up.
 
+mod kept;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use sealway_core::channel::{Suite, Trust};
 use sealway_core::identity::{ChangeHash, Identifier};
 use sealway_core::wire::{Address, MultiAddr, Protocol, Route};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use crate::channel::{Channel, ChannelOptions, CloseReason, OpenError};
-use crate::event::Event;
 use crate::node::Node;
 use crate::portal::PortalProtocol;
 use crate::portal::native::{self, Session};
 use crate::transport::{Link, TransportError};
+pub(crate) use kept::{BackOff, KeptPath, Refusals};
 
 /// Why a path could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -194,8 +194,9 @@ pub struct PathOptions {
     pub deadline: Duration,
     /// What portals speak through the path.
     pub portal: PortalProtocol,
-    /// Channels, each on a connection of its own, that an inlet spreads its connections over: 1 to [`PathOptions::MAX_CHANNELS`]. More than one
-    /// is for peers that speak Sealway's portal protocol; with others there is one.
+    /// Most channels, each on a connection of its own, that an inlet spreads its connections over: 1 to
+    /// [`PathOptions::MAX_CHANNELS`], which is the default. The first stands before the inlet does; another is opened when each that stands has
+    /// connections, so that the next one finds it. With peers that do not speak Sealway's portal protocol there is one.
     pub channels: usize,
 }
 
@@ -222,7 +223,23 @@ impl PathOptions {
             confined,
             deadline,
             portal: PortalProtocol::default(),
-            channels: 1,
+            channels: Self::MAX_CHANNELS,
+        }
+    }
+
+    /// Whoever was met first is whom later paths must reach, however many would have been welcome; and what it was found to speak it
+    /// is held to: an outlet that is late or a Hello that is kept away is an attempt that failed.
+    pub(crate) fn held_to(self, first: &Path) -> Self {
+        Self {
+            expect: first
+                .peer()
+                .map_or(self.expect, |peer| Trust::Identifier(*peer)),
+            portal: if first.is_native() {
+                PortalProtocol::Native
+            } else {
+                self.portal
+            },
+            ..self
         }
     }
 }
@@ -425,6 +442,9 @@ impl Node {
     }
 }
 
+/// Of several ways the next is tried after this time, while the one before goes on (after RFC 8305, section 5).
+const TURN: Duration = Duration::from_millis(250);
+
 /// The first of several ways that comes to stand; what the others have opened is closed again.
 async fn first_of<F>(
     node: &Node,
@@ -464,276 +484,6 @@ where
         why: "there is no way",
     };
     Err(told.unwrap_or(none))
-}
-
-/// After this time a path gets new keys: an implicit rekey never heals a stolen key (protocols.md section 5).
-const MAX_AGE: Duration = Duration::from_secs(3_600);
-/// If that fails, it is tried again after this time: the old path goes on meanwhile.
-const RENEW_AGAIN: Duration = Duration::from_secs(30);
-/// The first wait before a path is built again.
-const BACK_OFF_MIN: Duration = Duration::from_millis(100);
-/// The longest wait.
-const BACK_OFF_MAX: Duration = Duration::from_secs(5);
-
-/// Of several ways the next is tried after this time, while the one before goes on (after RFC 8305, section 5).
-const TURN: Duration = Duration::from_millis(250);
-
-/// Waits between attempts: doubling, with half of each at random so that many do not come at once. What came to stand and fell
-/// again before the longest wait was over counts as one more failure.
-pub(crate) struct BackOff(Duration);
-
-impl BackOff {
-    pub(crate) const fn new() -> Self {
-        Self(BACK_OFF_MIN)
-    }
-
-    /// What stood since `began` has been lost. Whether it stood for long, so that the waits begin anew.
-    pub(crate) fn lost(&mut self, began: Instant) -> bool {
-        let stood = began.elapsed() >= BACK_OFF_MAX;
-        if stood {
-            *self = Self::new();
-        }
-        stood
-    }
-
-    pub(crate) async fn wait(&mut self) {
-        let half = self.0 / 2;
-        let random = getrandom::u32().unwrap_or(0);
-        let jitter = half.mul_f64(f64::from(random) / f64::from(u32::MAX));
-        self.0 = (self.0 * 2).min(BACK_OFF_MAX);
-        tokio::time::sleep(half + jitter).await;
-    }
-}
-
-/// A path that is rebuilt whenever it ends, until dropped.
-pub(crate) struct KeptPath {
-    current: watch::Receiver<Option<Arc<Path>>>,
-    /// Why the first instance ended, once it has.
-    first_end: watch::Receiver<Option<CloseReason>>,
-    /// Ends the task when dropped.
-    stop: Option<watch::Sender<()>>,
-}
-
-impl KeptPath {
-    /// Keeps up a path of which one instance stands already. `what` names it in events.
-    pub(crate) fn start(
-        node: &Node,
-        to: Arc<[MultiAddr]>,
-        options: PathOptions,
-        first: Path,
-        what: String,
-    ) -> Self {
-        Self::keep(node, to, options, Some(first), what)
-    }
-
-    /// Keeps up a path beside one that stands, to the same peer; this one is still to be built.
-    pub(crate) fn beside(
-        node: &Node,
-        to: Arc<[MultiAddr]>,
-        options: PathOptions,
-        what: String,
-    ) -> Self {
-        Self::keep(node, to, options, None, what)
-    }
-
-    fn keep(
-        node: &Node,
-        to: Arc<[MultiAddr]>,
-        options: PathOptions,
-        first: Option<Path>,
-        what: String,
-    ) -> Self {
-        // Whoever was met first is whom later paths must reach, however many would have been welcome.
-        let expect = match first.as_ref().and_then(Path::peer) {
-            Some(peer) => Trust::Identifier(*peer),
-            None => options.expect.clone(),
-        };
-        // And what it was found to speak it is held to: an outlet that is late or a Hello that is kept away is an attempt that failed.
-        let portal = match &first {
-            Some(first) if first.is_native() => PortalProtocol::Native,
-            _ => options.portal,
-        };
-        let options = PathOptions {
-            expect,
-            portal,
-            ..options
-        };
-        let (tell_end, first_end) = watch::channel(None);
-        let first_ended = {
-            let first = first.clone();
-            async move {
-                if let Some(first) = first {
-                    let end = first.ended().await;
-                    drop(first);
-                    tell_end.send_replace(Some(end));
-                }
-                std::future::pending::<()>().await
-            }
-        };
-        let (publish, current) = watch::channel(first.map(Arc::new));
-        let (stop, stopped) = watch::channel(());
-        let task = keep(node.clone(), to, options, publish, what);
-        node.shared().spawn(async move {
-            let mut stopped = stopped;
-            tokio::select! {
-                biased;
-                // Only the sender's end is waited for: it is dropped with its `KeptPath`.
-                _ = async { while stopped.changed().await.is_ok() {} } => {}
-                () = task => {}
-                () = first_ended => {}
-            }
-        });
-        Self {
-            current,
-            first_end,
-            stop: Some(stop),
-        }
-    }
-
-    /// Resolves when the peer has closed the first instance because we may reach nothing there; never if it ended for another
-    /// reason, or was served: later instances are tried again.
-    pub(crate) async fn refused(&self) {
-        let mut end = self.first_end.clone();
-        let refused = |end: &Option<CloseReason>| *end == Some(CloseReason::Refused);
-        if end.wait_for(refused).await.is_err() {
-            std::future::pending().await
-        }
-    }
-
-    /// The path that stands now, waiting for it at most for `patience`.
-    pub(crate) async fn get(&self, patience: Duration) -> Option<Arc<Path>> {
-        let mut current = self.current.clone();
-        let standing = current.wait_for(Option::is_some);
-        let path = tokio::time::timeout(patience, standing).await.ok()?.ok()?;
-        path.clone()
-    }
-
-    /// The path that stands now, if any.
-    pub(crate) fn now(&self) -> Option<Arc<Path>> {
-        self.current.borrow().clone()
-    }
-}
-
-impl Drop for KeptPath {
-    fn drop(&mut self) {
-        // First, so that the end of the path is not taken for a loss.
-        drop(self.stop.take());
-        if let Some(path) = self.now() {
-            path.close();
-        }
-    }
-}
-
-async fn keep(
-    node: Node,
-    to: Arc<[MultiAddr]>,
-    options: PathOptions,
-    publish: watch::Sender<Option<Arc<Path>>>,
-    what: String,
-) {
-    let mut back_off = BackOff::new();
-    let mut refusals = Refusals::default();
-    let mut answered = false;
-    loop {
-        let standing = publish.borrow().clone();
-        let Some(path) = standing else {
-            let waits = (&mut back_off, &mut refusals);
-            let first = rebuild(&node, &to, &options, &what, waits).await;
-            publish.send_replace(Some(Arc::new(first)));
-            continue;
-        };
-        let began = Instant::now();
-        // It is the same peer each time. One that has stopped to answer is found silent once.
-        if answered && let Some(channel) = path.channel() {
-            channel.expect_answers();
-        }
-        let next = tokio::select! {
-            reason = path.ended() => {
-                publish.send_replace(None);
-                path.close();
-                node.shared().emit(Event::Lost { what: what.clone(), why: reason.to_string() });
-                None
-            }
-            // A path without channels has no keys to renew.
-            fresh = renewed(&node, &to, &options, &what), if path.channel().is_some() => Some(fresh),
-        };
-        answered = path.channel().is_some_and(Channel::has_answered);
-        let next = match next {
-            // Streams over the old path go on to their end.
-            Some(fresh) => {
-                publish.send_replace(Some(Arc::new(fresh)));
-                path.retire(&node);
-                continue;
-            }
-            #[cfg(sealway_weaken)]
-            None if sealway_core::weaken::off(sealway_core::weaken::Check::Recovery) => {
-                return std::future::pending().await;
-            }
-            None => {
-                if back_off.lost(began) {
-                    refusals = Refusals::default();
-                }
-                rebuild(&node, &to, &options, &what, (&mut back_off, &mut refusals)).await
-            }
-        };
-        publish.send_replace(Some(Arc::new(next)));
-        node.shared().emit(Event::Restored { what: what.clone() });
-    }
-}
-
-/// The path that replaces one whose keys have become old, built beside it.
-async fn renewed(node: &Node, to: &[MultiAddr], options: &PathOptions, what: &str) -> Path {
-    tokio::time::sleep(MAX_AGE).await;
-    let mut refusals = Refusals::default();
-    loop {
-        match node.live_path(to, options).await {
-            Ok(fresh) => return fresh,
-            Err(error) => refusals.report(node, what, &error),
-        }
-        tokio::time::sleep(RENEW_AGAIN).await;
-    }
-}
-
-/// Builds a path for as long as it takes. Whatever answers, it is tried again: who stands in the way now may be gone the next
-/// time.
-async fn rebuild(
-    node: &Node,
-    to: &[MultiAddr],
-    options: &PathOptions,
-    what: &str,
-    (back_off, refusals): (&mut BackOff, &mut Refusals),
-) -> Path {
-    loop {
-        back_off.wait().await;
-        match node.live_path(to, options).await {
-            Ok(path) => return path,
-            Err(error) => refusals.report(node, what, &error),
-        }
-    }
-}
-
-/// Tells of refusals, each once in a row: who stands in the way for an hour is met some seven hundred times.
-#[derive(Default)]
-pub(crate) struct Refusals {
-    told: Option<String>,
-}
-
-impl Refusals {
-    fn report(&mut self, node: &Node, what: &str, error: &PathError) {
-        // A weaker protocol is our refusal.
-        if error.is_refusal() || matches!(error, PathError::NotNative(_)) {
-            self.tell(node, format!("{what}: {error}"));
-        } else {
-            tracing::debug!(what, %error, "not rebuilt yet");
-        }
-    }
-
-    pub(crate) fn tell(&mut self, node: &Node, why: String) {
-        if self.told.as_ref() != Some(&why) {
-            self.told = Some(why.clone());
-            node.shared().emit(Event::Refused { why });
-        }
-    }
 }
 
 #[cfg(test)]
