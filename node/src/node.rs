@@ -28,7 +28,7 @@ use crate::message::Message;
 use crate::portal::native::Portals;
 use crate::relay::RelayTable;
 use crate::room::Reservoir;
-use crate::router::{Endpoint, Flushes, Hop, Router, Target, Undelivered};
+use crate::router::{Endpoint, Flushes, Hop, Router, Target, Undelivered, Wanted};
 use crate::shares::Shares;
 use crate::telling::Tellings;
 use crate::transport::tcp::Tcp;
@@ -362,7 +362,10 @@ impl Node {
     /// # Errors
     /// [`SendError`] when it cannot go.
     pub async fn send(&self, mut message: Message) -> Result<(), SendError> {
-        message.onward = self.resolved(message.onward).await?;
+        let first = message.onward.first();
+        if first.is_some_and(|first| !first.is_local()) {
+            message.onward = Box::pin(self.resolved(message.onward)).await?;
+        }
         self.0.send(message).await
     }
 
@@ -654,32 +657,58 @@ impl Shared {
 
     /// Delivers a message of this node, waiting for room.
     pub(crate) async fn send(&self, message: Message) -> Result<(), SendError> {
-        let named = message
-            .onward
-            .first()
-            .map_or_else(String::new, ToString::to_string);
-        let mut queue = std::collections::VecDeque::from([message]);
+        let named = message.onward.first().cloned();
+        let mut flushes = Flushes::default();
+        let delivered = self.router.deliver(message, &mut flushes);
+        flushes.run_soon();
+        match delivered {
+            Ok(()) => {
+                // Who only sends would keep its thread from those who receive.
+                tokio::task::coop::consume_budget().await;
+                Ok(())
+            }
+            Err(Undelivered::Refused(reason)) => Err(refusal(reason, named.as_ref())),
+            // Kept out of this future, which is part of everybody's that sends.
+            Err(Undelivered::Full(held, wanted)) => {
+                Box::pin(self.send_held(held, wanted, named)).await
+            }
+        }
+    }
+
+    /// Waits for room for what was held, and sends it in order.
+    async fn send_held(
+        &self,
+        held: Vec<Message>,
+        mut wanted: Wanted,
+        named: Option<Address>,
+    ) -> Result<(), SendError> {
+        let mut queue = std::collections::VecDeque::from(held);
         let mut flushes = Flushes::default();
         let mut outcome = Ok(());
-        while let Some(message) = queue.pop_front() {
-            match self.router.deliver(message, &mut flushes) {
-                Ok(()) => {}
-                Err(Undelivered::Refused(reason)) => outcome = Err(refusal(reason, &named)),
-                Err(Undelivered::Full(held, wanted)) => {
-                    flushes.run();
-                    for message in held.into_iter().rev() {
-                        queue.push_front(message);
+        while let Some(first) = queue.front_mut() {
+            match wanted.wait().await {
+                Some(room) => first.room = room,
+                None if self.is_down() => return Err(SendError::ShutDown),
+                // It is gone: delivering again says so.
+                None => {}
+            }
+            while let Some(message) = queue.pop_front() {
+                match self.router.deliver(message, &mut flushes) {
+                    Ok(()) => {}
+                    Err(Undelivered::Refused(reason)) => {
+                        outcome = Err(refusal(reason, named.as_ref()));
                     }
-                    match (wanted.wait().await, queue.front_mut()) {
-                        (Some(room), Some(first)) => first.room = room,
-                        (None, _) if self.is_down() => return Err(SendError::ShutDown),
-                        // It is gone: delivering again says so.
-                        (None, _) | (Some(_), None) => {}
+                    Err(Undelivered::Full(held, full)) => {
+                        for message in held.into_iter().rev() {
+                            queue.push_front(message);
+                        }
+                        wanted = full;
+                        break;
                     }
                 }
             }
+            flushes.run();
         }
-        flushes.run();
         outcome
     }
 
@@ -689,7 +718,7 @@ impl Shared {
     pub(crate) fn send_soon(self: &Arc<Self>, answer: Message) {
         let mut flushes = Flushes::default();
         let outcome = self.router.deliver(answer, &mut flushes);
-        flushes.run();
+        flushes.run_soon();
         let Err(Undelivered::Full(mut held, _)) = outcome else {
             // Gone, or refused: the router has counted it.
             return;
@@ -725,10 +754,11 @@ impl Shared {
     }
 }
 
-fn refusal(reason: Count, named: &str) -> SendError {
+fn refusal(reason: Count, named: Option<&Address>) -> SendError {
+    let named = named.map(ToString::to_string).unwrap_or_default();
     match reason {
-        Count::UnknownAddress => SendError::UnknownAddress(named.to_owned()),
-        Count::TransportGone => SendError::Gone(named.to_owned()),
+        Count::UnknownAddress => SendError::UnknownAddress(named),
+        Count::TransportGone => SendError::Gone(named),
         other => SendError::Refused(other.name()),
     }
 }

@@ -47,7 +47,7 @@ pub(crate) fn measure(
         Ok(rate) => rate,
         Err(error) => return report.failed("messages/channel_100B", &failed(&*error)),
     };
-    report.add("messages/channel_100B", "1/s", ours, None);
+    report.add("messages/channel_100B", "1/s", ours, Some(bare));
     let name = "messages/channel_100B_to_nats";
     match Nats::start(scratch) {
         Ok(Ok(nats)) => match nats.one_way(duration) {

@@ -1,5 +1,6 @@
 //! Addresses: a type and a value (reference, section 1.1).
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt::{self, Write as _};
 use core::hash::{Hash, Hasher};
@@ -9,7 +10,7 @@ use core::str::FromStr;
 use super::ParseError;
 
 /// Values of up to this many bytes are stored inside the address, without an allocation.
-const INLINE: usize = 22;
+const INLINE: usize = 14;
 
 /// Longest address value in bytes that is read from a peer or from text.
 ///
@@ -38,7 +39,7 @@ impl AddressType {
 
 /// Name of a worker, or of a peer of a transport: a type and up to any bytes.
 ///
-/// Cheap to clone: values of up to 22 bytes are stored in place, longer ones are shared. On the
+/// Cheap to clone: values of up to 14 bytes are stored in place, longer ones are shared. On the
 /// wire: CBOR `[type: uint, value: bstr]` (`82 00 44 6563686f` is the local worker `echo`), BARE
 /// one byte type then length and value.
 #[derive(Clone)]
@@ -46,17 +47,22 @@ pub struct Address(Repr);
 
 #[derive(Clone)]
 enum Repr {
-    /// `length_plus_one` leaves a niche, so that the address stays at three words.
+    /// `length_plus_one` leaves a niche, so that the address stays at 16 bytes.
     Inline {
         length_plus_one: NonZeroU8,
         kind: AddressType,
         value: [u8; INLINE],
     },
-    /// The type's byte and then the value: a second word-aligned field would cost a fourth word.
-    Shared(Arc<[u8]>),
+    /// One pointer: a slice's length would cost another word.
+    Shared(Arc<Long>),
 }
 
-const _: () = assert!(size_of::<Address>() == 24);
+struct Long {
+    kind: AddressType,
+    value: Box<[u8]>,
+}
+
+const _: () = assert!(size_of::<Address>() == 16);
 
 impl Address {
     /// An address of type `kind` with the bytes of `value`.
@@ -74,11 +80,10 @@ impl Address {
                     value,
                 })
             }
-            _ => Self(Repr::Shared(
-                core::iter::once(kind.0)
-                    .chain(bytes.iter().copied())
-                    .collect(),
-            )),
+            _ => Self(Repr::Shared(Arc::new(Long {
+                kind,
+                value: bytes.into(),
+            }))),
         }
     }
 
@@ -92,7 +97,7 @@ impl Address {
     pub fn kind(&self) -> AddressType {
         match &self.0 {
             Repr::Inline { kind, .. } => *kind,
-            Repr::Shared(bytes) => AddressType(bytes.first().copied().unwrap_or_default()),
+            Repr::Shared(long) => long.kind,
         }
     }
 
@@ -107,7 +112,7 @@ impl Address {
             } => value
                 .get(..usize::from(length_plus_one.get() - 1))
                 .unwrap_or_default(),
-            Repr::Shared(bytes) => bytes.get(1..).unwrap_or_default(),
+            Repr::Shared(long) => &long.value,
         }
     }
 

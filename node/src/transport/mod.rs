@@ -125,6 +125,12 @@ pub trait Egress: Send + Sync + 'static {
     /// A batch is complete: what is enqueued should leave now.
     fn flush(&self);
 
+    /// A task of this node has enqueued a message, and may have more: what is enqueued should leave now, or together with what that task
+    /// enqueues until it waits for something. A request must not be held back for that: the first one after a pause leaves now.
+    fn flush_soon(&self) {
+        self.flush();
+    }
+
     /// Bytes that have left since the connection was made.
     fn progress(&self) -> u64;
 
@@ -306,6 +312,10 @@ struct FlushEgress(Arc<dyn Egress>);
 impl Flush for FlushEgress {
     fn flush(&self) {
         self.0.flush();
+    }
+
+    fn flush_soon(&self) {
+        self.0.flush_soon();
     }
 }
 

@@ -172,6 +172,8 @@ struct Queue {
     /// The socket took no more and has not caught up since: what is enqueued waits, in buffers of its own size. A queue of small
     /// messages would otherwise hold all the buffers that they were received in, many times its bound.
     full: bool,
+    /// The connection's task has been woken to write what is enqueued, and had no turn yet.
+    soon: bool,
     ending: Ending,
 }
 
@@ -243,6 +245,7 @@ impl SocketWriter {
                 skip: 0,
                 writing: false,
                 full: false,
+                soon: false,
                 ending: Ending::No,
             }),
             reservoir: Reservoir::new(bound_bytes),
@@ -354,6 +357,22 @@ impl SocketWriter {
         }
     }
 
+    /// As [`SocketWriter::flush`], for one message of a task that may have more. The first is written at once, and the connection's
+    /// task is woken, which has its turn when that task waits for something: until then what follows is enqueued, and written
+    /// whenever a vectored write is full.
+    pub(crate) fn flush_soon(&self) {
+        let mut queue = self.lock();
+        let first = !std::mem::replace(&mut queue.soon, true);
+        let is_due = first || queue.frames.len() >= BATCH;
+        drop(queue);
+        if is_due {
+            self.flush();
+        }
+        if first {
+            self.blocked.notify_one();
+        }
+    }
+
     /// `Ok(true)`: all written. `Ok(false)`: the socket takes no more now.
     fn write_batch(&self, batch: &mut VecDeque<Entry>, skip: &mut usize) -> io::Result<bool> {
         while !batch.is_empty() {
@@ -462,6 +481,7 @@ impl SocketWriter {
                             self.end(false);
                             return;
                         }
+                        self.lock().soon = false;
                         self.flush();
                         wrote();
                         break;
@@ -523,6 +543,45 @@ mod tests {
         assert_eq!(read.expect("an end"), (1 << 20) + LEN);
         let expected: Vec<u8> = (0..LEN).map(|n| n.to_le_bytes()[0]).collect();
         assert!(got[1 << 20..] == expected);
+    }
+
+    /// A request leaves at once; what its task sends behind it shares writes, and leaves when that task waits for something.
+    #[tokio::test]
+    async fn what_one_task_sends_in_a_row_shares_writes() {
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+        let writer = SocketWriter::new(Socket::Unix(ours), 1 << 20);
+        let driving = tokio::spawn({
+            let writer = Arc::clone(&writer);
+            async move { writer.drive(|| {}).await }
+        });
+        tokio::task::yield_now().await;
+        let send = |message: &[u8]| {
+            writer.enqueue(Frame::from_slice(message), Room::default());
+            writer.flush_soon();
+        };
+        let mut total = 0;
+        for _ in 0..2 {
+            send(b"request");
+            total += 7;
+            assert_eq!(writer.written(), total, "without waiting for anything");
+            for _ in 1..BATCH {
+                send(b"next");
+            }
+            assert_eq!(writer.written(), total, "not yet");
+            total += 4 * (BATCH as u64 - 1);
+            let mut got = [0; 7 + 4 * (BATCH - 1)];
+            let arriving = timeout(Duration::from_secs(5), theirs.read_exact(&mut got));
+            arriving.await.expect("soon").expect("all of it");
+            assert_eq!(writer.written(), total, "its task waited");
+        }
+        send(b"request");
+        for _ in 0..BATCH {
+            send(b"next");
+        }
+        total += 7 + 4 * BATCH as u64;
+        assert_eq!(writer.written(), total, "one write is full");
+        writer.close(false);
+        driving.await.expect("no panic");
     }
 
     #[tokio::test]

@@ -47,6 +47,10 @@ impl Egress for StreamEgress {
         self.0.flush();
     }
 
+    fn flush_soon(&self) {
+        self.0.flush_soon();
+    }
+
     fn progress(&self) -> u64 {
         self.0.written()
     }
