@@ -89,6 +89,7 @@ mod router;
 mod services;
 mod shares;
 pub mod store;
+mod task;
 mod telling;
 pub mod ticket;
 pub mod transport;

@@ -11,7 +11,7 @@ use sealway_core::crypto::{DhSecret, KeyType, SigningKey};
 use sealway_core::identity::{Attestation, Identifier, Identity};
 use sealway_core::wire::{Address, AddressType, Route};
 use sealway_core::{Tick, UnixSeconds};
-use tokio::sync::{Notify, broadcast, watch};
+use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
 
 use crate::buffers::Buffers;
@@ -30,6 +30,7 @@ use crate::relay::RelayTable;
 use crate::room::Reservoir;
 use crate::router::{Endpoint, Flushes, Hop, Router, Target, Undelivered, Wanted};
 use crate::shares::Shares;
+use crate::task::{End, Until};
 use crate::telling::Tellings;
 use crate::transport::tcp::Tcp;
 use crate::transport::unix::Unix;
@@ -90,9 +91,9 @@ pub(crate) struct Shared {
     /// Set once anything is exposed by tickets.
     pub(crate) exposing: Mutex<bool>,
     listeners: Mutex<Vec<Listening>>,
-    down: watch::Sender<bool>,
+    down: End,
     /// Shutdown is over: what has not ended by itself is cut off.
-    cut: watch::Sender<bool>,
+    cut: End,
     tasks: AtomicUsize,
     /// Answers that wait for room, see [`Shared::send_soon`].
     waiting_answers: Reservoir,
@@ -226,8 +227,8 @@ impl NodeBuilder {
             relay: OnceLock::new(),
             exposing: Mutex::new(false),
             listeners: Mutex::default(),
-            down: watch::Sender::new(false),
-            cut: watch::Sender::new(false),
+            down: End::default(),
+            cut: End::default(),
             tasks: AtomicUsize::new(0),
             waiting_answers: Reservoir::new(WAITING_ANSWERS),
             idle: Notify::new(),
@@ -236,7 +237,9 @@ impl NodeBuilder {
             started: Instant::now(),
         });
         if let Some(home) = &shared.home {
-            tokio::spawn(kept::keep_time(home.clone(), shared.down.subscribe()));
+            if let Some(down) = shared.down.waiting() {
+                tokio::spawn(kept::keep_time(home.clone(), down));
+            }
         }
         crate::channel::watch::start(&shared);
         crate::portal::native::start(&shared);
@@ -402,7 +405,7 @@ impl Node {
         for channel in channels {
             channel.close(&self.0, crate::channel::CloseReason::Local, true);
         }
-        self.0.down.send_replace(true);
+        self.0.down.come();
         let links: Vec<_> = lock(&self.0.links).drain().map(|(_, link)| link).collect();
         for link in links {
             link.close();
@@ -420,7 +423,7 @@ impl Node {
         if tokio::time::timeout(deadline, ended).await.is_err() {
             tracing::warn!("shutdown deadline passed with tasks still running");
         }
-        self.0.cut.send_replace(true);
+        self.0.cut.come();
         if let Some(home) = &self.0.home {
             kept::persist(home).await;
         }
@@ -454,28 +457,19 @@ impl Drop for TaskGuard {
 impl Shared {
     /// Runs a task until it ends or the node shuts down.
     pub(crate) fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
-        self.spawn_until(self.down.subscribe(), task);
+        self.spawn_until(&self.down, task);
     }
 
     /// Runs a task that ends by itself when the node shuts down, and is cut off only if it takes too long for that.
     pub(crate) fn spawn_orderly(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
-        self.spawn_until(self.cut.subscribe(), task);
+        self.spawn_until(&self.cut, task);
     }
 
-    fn spawn_until(
-        self: &Arc<Self>,
-        mut end: watch::Receiver<bool>,
-        task: impl Future<Output = ()> + Send + 'static,
-    ) {
+    fn spawn_until(self: &Arc<Self>, end: &End, task: impl Future<Output = ()> + Send + 'static) {
+        let Some(end) = end.waiting() else { return };
         self.tasks.fetch_add(1, Ordering::AcqRel);
         let guard = TaskGuard(Arc::clone(self));
-        tokio::spawn(async move {
-            tokio::select! {
-                () = task => {}
-                _ = end.wait_for(|end| *end) => {}
-            }
-            drop(guard);
-        });
+        tokio::spawn(Until::new(task, end, guard));
     }
 
     /// The time that expiry is decided with.
@@ -501,7 +495,7 @@ impl Shared {
     }
 
     pub(crate) fn is_down(&self) -> bool {
-        *self.down.borrow()
+        self.down.has_come()
     }
 
     /// An address that nobody can guess: 64 random bits in 11 characters.

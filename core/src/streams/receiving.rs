@@ -1,5 +1,6 @@
 //! What a session makes of the peer's messages.
 
+use alloc::boxed::Box;
 use core::ops::Range;
 
 use smallvec::SmallVec;
@@ -112,7 +113,7 @@ impl Session {
         let mut entry = Stream::new(Phase::Offered, limit);
         receive(&mut entry, stream, len)?;
         self.receive_channel(len)?;
-        self.streams.insert(stream, entry);
+        self.streams.insert(stream, Box::new(entry));
         Ok(())
     }
 
@@ -241,7 +242,10 @@ impl Session {
         reason: Reason,
         now: Tick,
     ) -> Result<Option<Event>, SessionError> {
-        let was_dead = self.streams.get(&stream).is_some_and(Stream::is_dead);
+        let was_dead = self
+            .streams
+            .get(&stream)
+            .is_some_and(|entry| entry.is_dead());
         if was_dead {
             // Both ends reset it: neither needs to hear of it.
             self.remove(stream, now);

@@ -72,7 +72,7 @@ impl Default for Limits {
 pub struct Session {
     pub(super) role: Role,
     limits: Limits,
-    pub(super) streams: BTreeMap<StreamId, Stream>,
+    pub(super) streams: BTreeMap<StreamId, Box<Stream>>,
     pub(super) schedule: Schedule,
     /// Streams with frames due. Bound: one entry a stream.
     pub(super) due: VecDeque<StreamId>,
@@ -171,7 +171,7 @@ impl Session {
         self.next_id = StreamId(id.0.saturating_add(2));
         self.own += 1;
         let stream = Stream::new(Phase::Unopened(Box::from(resource)), STREAM_WINDOW);
-        self.streams.insert(id, stream);
+        self.streams.insert(id, Box::new(stream));
         self.waiting.push_back(id);
         self.give_leave();
         Ok(id)

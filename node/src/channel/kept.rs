@@ -5,7 +5,7 @@ use std::time::Duration;
 use sealway_core::UnixSeconds;
 use sealway_core::channel::Suite;
 use sealway_core::identity::{Identifier, Identity};
-use tokio::sync::watch;
+use tokio::sync::futures::OwnedNotified;
 
 use super::floors::FloorStore;
 use super::histories::HistoryStore;
@@ -50,7 +50,7 @@ impl FloorStore for Home {
 }
 
 /// Keeps the time until the node is down.
-pub(crate) async fn keep_time(home: Home, mut down: watch::Receiver<bool>) {
+pub(crate) async fn keep_time(home: Home, down: OwnedNotified) {
     let minutes = async {
         let mut minutes = tokio::time::interval(TIME);
         loop {
@@ -60,7 +60,7 @@ pub(crate) async fn keep_time(home: Home, mut down: watch::Receiver<bool>) {
     };
     tokio::select! {
         // Also when the node is gone without a word.
-        _ = down.wait_for(|down| *down) => {}
+        () = down => {}
         () = minutes => {}
     }
 }

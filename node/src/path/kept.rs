@@ -253,7 +253,8 @@ impl Keeper {
 
     /// One attempt to build the path.
     async fn build(&self, refusals: &mut Refusals) -> Option<Path> {
-        match self.node.live_path(&self.to, &self.options).await {
+        // Kept out of a future that waits for an hour, of which this would be nearly all.
+        match Box::pin(self.node.live_path(&self.to, &self.options)).await {
             Ok(path) => Some(path),
             Err(error) => {
                 self.failed(&error, refusals);

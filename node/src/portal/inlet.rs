@@ -7,7 +7,7 @@ use std::time::Duration;
 use sealway_core::wire::MultiAddr;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::paths::Paths;
+use super::paths::{Paths, Place};
 use super::{Ended, native, reference};
 use crate::channel::Channel;
 use crate::event::Event;
@@ -173,31 +173,57 @@ fn accept(node: &Node, inner: &Arc<Inner>, socket: TcpStream) {
     if prepare_tcp(&socket).is_err() {
         return;
     }
-    let inner = Arc::clone(inner);
-    let node = node.clone();
-    node.clone().shared().spawn(async move {
-        let ended = if inner.streams.fetch_add(1, Ordering::AcqRel) < MAX_STREAMS {
-            carry(&node, &inner, socket).await
-        } else {
-            Ended::Reset(format!("{MAX_STREAMS} connections are open"))
-        };
-        inner.streams.fetch_sub(1, Ordering::AcqRel);
-        ended.count(node.shared());
-    });
+    let connection = Connection::new(inner);
+    if inner.streams.load(Ordering::Acquire) > MAX_STREAMS {
+        Ended::Reset(format!("{MAX_STREAMS} connections are open")).count(node.shared());
+    } else if let Some(place) = inner.paths.place_now(node) {
+        carry(node, connection, place, socket);
+    } else {
+        let node = node.clone();
+        node.clone().shared().spawn(async move {
+            match connection.0.paths.place(&node, PATIENCE).await {
+                Some(place) => carry(&node, connection, place, socket),
+                None => Ended::Reset("there is no path to the outlet".into()).count(node.shared()),
+            }
+        });
+    }
 }
 
-/// Carries one connection from its acceptance to its end.
-async fn carry(node: &Node, inner: &Inner, socket: TcpStream) -> Ended {
-    let address = &inner.listening.address;
-    let Some(place) = inner.paths.place(node, PATIENCE).await else {
-        return Ended::Reset("there is no path to the outlet".into());
-    };
+/// One connection among those that are open, until dropped.
+struct Connection(Arc<Inner>);
+
+impl Connection {
+    fn new(inner: &Arc<Inner>) -> Self {
+        inner.streams.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(inner))
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.streams.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Carries a connection to its end, in a task of its own.
+fn carry(node: &Node, connection: Connection, place: Place, socket: TcpStream) {
+    let shared = Arc::clone(node.shared());
     let path = &place.path;
-    match (path.session(), native::resource(path.route())) {
-        (Some(session), Some(resource)) => {
-            let session = Arc::clone(session);
-            native::carry(node.shared(), address, session, resource, socket).await
-        }
-        _ => reference::carry(node.shared(), address, Arc::clone(path), socket).await,
+    let (Some(session), Some(resource)) = (path.session(), native::resource(path.route())) else {
+        return node.shared().spawn(async move {
+            let address = &connection.0.listening.address;
+            let path = Arc::clone(&place.path);
+            reference::carry(&shared, address, path, socket)
+                .await
+                .count(&shared);
+        });
+    };
+    match native::open(session, resource, socket) {
+        Ok(opened) => node.shared().spawn(async move {
+            let _place = place;
+            let address = &connection.0.listening.address;
+            opened.carry(&shared, address).await.count(&shared);
+        }),
+        Err(ended) => ended.count(&shared),
     }
 }

@@ -111,18 +111,23 @@ impl Paths {
 
     /// A place on the path with the fewest connections of those that stand, or on the first that comes to stand within `patience`.
     pub(super) async fn place(&self, node: &Node, patience: Duration) -> Option<Place> {
+        if let Some(place) = self.place_now(node) {
+            return Some(place);
+        }
         let standing = async {
             loop {
+                self.any().await;
                 if let Some(place) = self.place_now(node) {
                     return place;
                 }
-                self.any().await;
             }
         };
-        tokio::time::timeout(patience, standing).await.ok()
+        // Kept out of the connection's future, as it is rarely needed.
+        let standing = Box::pin(tokio::time::timeout(patience, standing));
+        standing.await.ok()
     }
 
-    fn place_now(&self, node: &Node) -> Option<Place> {
+    pub(super) fn place_now(&self, node: &Node) -> Option<Place> {
         let mut kept = lock(&self.kept);
         let standing = kept
             .iter()

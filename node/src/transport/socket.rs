@@ -1,6 +1,7 @@
 //! A byte-stream socket and its write queue, for connections between nodes and for the sockets of portals.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -67,18 +68,21 @@ impl Socket {
         }
     }
 
-    pub(crate) async fn readable(&self) -> io::Result<()> {
-        match self {
-            Socket::Tcp(stream) => stream.readable().await,
-            Socket::Unix(stream) => stream.readable().await,
-        }
+    /// Resolves when there is something to read, or the end. One task waits for that: the socket keeps one waker, so that waiting
+    /// takes next to no memory.
+    pub(crate) fn readable(&self) -> impl Future<Output = io::Result<()>> {
+        poll_fn(|context| match self {
+            Socket::Tcp(stream) => stream.poll_read_ready(context),
+            Socket::Unix(stream) => stream.poll_read_ready(context),
+        })
     }
 
-    async fn writable(&self) -> io::Result<()> {
-        match self {
-            Socket::Tcp(stream) => stream.writable().await,
-            Socket::Unix(stream) => stream.writable().await,
-        }
+    /// Resolves when the socket takes something. One task waits for that.
+    fn writable(&self) -> impl Future<Output = io::Result<()>> {
+        poll_fn(|context| match self {
+            Socket::Tcp(stream) => stream.poll_write_ready(context),
+            Socket::Unix(stream) => stream.poll_write_ready(context),
+        })
     }
 
     fn with<T>(&self, act: impl FnOnce(SockRef<'_>) -> T) -> T {
@@ -184,7 +188,7 @@ pub(crate) const ENTRY: usize = 128;
 pub(crate) struct SocketWriter {
     socket: Socket,
     queue: Mutex<Queue>,
-    reservoir: Reservoir,
+    reservoir: Option<Reservoir>,
     blocked: Notify,
     written: AtomicU64,
     failed: AtomicBool,
@@ -234,21 +238,22 @@ impl Entry {
 }
 
 impl SocketWriter {
-    /// `bound_bytes`: the most that waits here; what is at the bound waits where it came from. With their buffers these bytes
+    /// What waits here is in `reservoir`; what is at its bound waits where it came from. With their buffers these bytes
     /// take at most some four times as much memory. Frames that come without a room have their bound elsewhere: what waits of them
     /// is gathered, so that it takes little more memory than it has bytes.
-    pub(crate) fn new(socket: Socket, bound_bytes: u32) -> Arc<Self> {
+    pub(crate) fn new(socket: Socket, reservoir: Option<Reservoir>) -> Arc<Self> {
         Arc::new(Self {
             socket,
             queue: Mutex::new(Queue {
-                frames: VecDeque::new(),
+                // Most portal connections never have two.
+                frames: VecDeque::with_capacity(1),
                 skip: 0,
                 writing: false,
                 full: false,
                 soon: false,
                 ending: Ending::No,
             }),
-            reservoir: Reservoir::new(bound_bytes),
+            reservoir,
             blocked: Notify::new(),
             written: AtomicU64::new(0),
             failed: AtomicBool::new(false),
@@ -257,10 +262,6 @@ impl SocketWriter {
 
     pub(crate) fn socket(&self) -> &Socket {
         &self.socket
-    }
-
-    pub(crate) fn reservoir(&self) -> &Reservoir {
-        &self.reservoir
     }
 
     pub(crate) fn written(&self) -> u64 {
@@ -276,7 +277,7 @@ impl SocketWriter {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Enqueues; `room` was reserved in [`SocketWriter::reservoir`].
+    /// Enqueues; `room` was reserved in the reservoir, if there is one.
     pub(crate) fn enqueue(&self, frame: Frame, room: Room) {
         let mut queue = self.lock();
         if queue.ending != Ending::No || frame.is_empty() {
@@ -447,7 +448,9 @@ impl SocketWriter {
         let dropped = std::mem::take(&mut queue.frames);
         drop(queue);
         drop(dropped);
-        self.reservoir.close();
+        if let Some(reservoir) = &self.reservoir {
+            reservoir.close();
+        }
         self.socket.end(reset);
         self.blocked.notify_one();
     }
@@ -517,7 +520,7 @@ mod tests {
     #[tokio::test]
     async fn small_pieces_that_wait_without_a_room_are_gathered_and_stay_whole() {
         let (ours, mut theirs) = UnixStream::pair().expect("a pair");
-        let writer = SocketWriter::new(Socket::Unix(ours), 0);
+        let writer = SocketWriter::new(Socket::Unix(ours), None);
         let filling = Frame::from_slice(&[255; 1 << 20]);
         writer.enqueue(filling, Room::default());
         writer.flush();
@@ -549,7 +552,7 @@ mod tests {
     #[tokio::test]
     async fn what_one_task_sends_in_a_row_shares_writes() {
         let (ours, mut theirs) = UnixStream::pair().expect("a pair");
-        let writer = SocketWriter::new(Socket::Unix(ours), 1 << 20);
+        let writer = SocketWriter::new(Socket::Unix(ours), None);
         let driving = tokio::spawn({
             let writer = Arc::clone(&writer);
             async move { writer.drive(|| {}).await }
@@ -588,7 +591,7 @@ mod tests {
     async fn what_waits_goes_before_an_orderly_close_and_not_before_a_reset() {
         for (reset, expected) in [(false, b"last words".as_slice()), (true, b"")] {
             let (ours, mut theirs) = UnixStream::pair().expect("a pair");
-            let writer = SocketWriter::new(Socket::Unix(ours), 1 << 10);
+            let writer = SocketWriter::new(Socket::Unix(ours), None);
             writer.enqueue(Frame::from_slice(b"last words"), Room::default());
             writer.close(reset);
             let mut got = Vec::new();

@@ -29,34 +29,37 @@ const SLOW_BYTES: usize = 64 << 10;
 /// ones would need more room than [`EGRESS_BOUND`], and find none.
 const IN_A_ROW: usize = 64;
 
-struct StreamEgress(Arc<SocketWriter>);
+struct StreamEgress {
+    writer: Arc<SocketWriter>,
+    reservoir: Reservoir,
+}
 
 impl Egress for StreamEgress {
     fn reservoir(&self) -> &Reservoir {
-        self.0.reservoir()
+        &self.reservoir
     }
 
     fn enqueue(&self, mut message: Frame, room: Room) {
         // The router refuses what is longer than a frame may be.
         if tcp::encode_frame(&mut message).is_ok() {
-            self.0.enqueue(message, room);
+            self.writer.enqueue(message, room);
         }
     }
 
     fn flush(&self) {
-        self.0.flush();
+        self.writer.flush();
     }
 
     fn flush_soon(&self) {
-        self.0.flush_soon();
+        self.writer.flush_soon();
     }
 
     fn progress(&self) -> u64 {
-        self.0.written()
+        self.writer.written()
     }
 
     fn close(&self) {
-        self.0.close(false);
+        self.writer.close(false);
     }
 }
 
@@ -67,13 +70,13 @@ pub(crate) fn start(
     peer: String,
     socket: Socket,
 ) -> Link {
-    let writer = SocketWriter::new(socket, EGRESS_BOUND);
-    let (link, ingress) = attach(
-        node,
-        transport,
-        peer,
-        Arc::new(StreamEgress(Arc::clone(&writer))),
-    );
+    let reservoir = Reservoir::new(EGRESS_BOUND);
+    let writer = SocketWriter::new(socket, Some(reservoir.clone()));
+    let egress = StreamEgress {
+        writer: Arc::clone(&writer),
+        reservoir,
+    };
+    let (link, ingress) = attach(node, transport, peer, Arc::new(egress));
     // Both sides send their version without waiting for the other's (reference, section 2.1).
     writer.enqueue(Frame::from_slice(&[tcp::VERSION]), Room::default());
     writer.flush();

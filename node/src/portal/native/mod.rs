@@ -35,6 +35,7 @@ use crate::router::{Endpoint, Flushes, Hop, Router, Step, Target};
 use crate::transport::socket::{Socket, SocketWriter};
 pub(crate) use hello::greet;
 pub(crate) use session::Session;
+use stream::Stream;
 
 /// The sessions of a node, and where its outlets are.
 #[derive(Default)]
@@ -161,29 +162,37 @@ pub(crate) fn resource(route: &Route) -> Option<&str> {
     (outlet.is_local() && fits).then_some(name)
 }
 
-/// Carries one connection of an inlet from its acceptance to its end. `inlet` names the inlet for people.
-pub(super) async fn carry(
-    node: &Arc<Shared>,
-    inlet: &str,
-    session: Arc<Session>,
+/// A connection of an inlet that is about to be opened.
+pub(super) struct Opening(Arc<Stream>);
+
+/// Begins a connection of an inlet to the outlet's `resource`.
+pub(super) fn open(
+    session: &Arc<Session>,
     resource: &str,
     socket: TcpStream,
-) -> Ended {
-    let writer = SocketWriter::new(Socket::Tcp(socket), 0);
-    let stream = match session.open(resource, writer) {
-        Ok(stream) => stream,
-        Err(error) => return Ended::Reset(error.to_string()),
-    };
-    match stream.opened().await {
-        Ok(()) => {
-            node.router.counters.one(Count::StreamsOpened);
-            stream.carry().await
-        }
-        Err(why) => {
-            if why.is_refusal() {
-                tell_refused(node, format!("inlet at {inlet}: {why}"));
+) -> Result<Opening, Ended> {
+    let writer = SocketWriter::new(Socket::Tcp(socket), None);
+    match session.open(resource, writer) {
+        Ok(stream) => Ok(Opening(stream)),
+        Err(error) => Err(Ended::Reset(error.to_string())),
+    }
+}
+
+impl Opening {
+    /// Carries the connection to its end. `inlet` names the inlet for people.
+    pub(super) async fn carry(&self, node: &Arc<Shared>, inlet: &str) -> Ended {
+        let Self(stream) = self;
+        match stream.opened().await {
+            Ok(()) => {
+                node.router.counters.one(Count::StreamsOpened);
+                stream.carry().await
             }
-            Ended::Reset(why.to_string())
+            Err(why) => {
+                if why.is_refusal() {
+                    tell_refused(node, format!("inlet at {inlet}: {why}"));
+                }
+                Ended::Reset(why.to_string())
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! One connection of a session: its socket, and the task that watches it.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -8,7 +9,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use sealway_core::streams::{Reason, StreamId};
 use sealway_core::wire::Frame;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use super::session::Session;
 use crate::counters::Count;
@@ -85,8 +86,18 @@ struct Status {
     accepted: bool,
     /// The socket has given its end, and the peer is told.
     read_all: bool,
+    /// The peer has said all.
+    heard_all: bool,
+    /// The socket has taken all that the peer said, and its end.
+    written_all: bool,
     /// The connection is over.
     cut: Option<Why>,
+}
+
+impl Status {
+    const fn is_over(&self) -> bool {
+        self.cut.is_some() || (self.read_all && self.written_all)
+    }
 }
 
 /// Where what comes for a connection goes.
@@ -106,7 +117,9 @@ pub(super) struct Stream {
     session: Arc<Session>,
     is_ours: bool,
     sink: Mutex<Sink>,
-    status: watch::Sender<Status>,
+    status: Mutex<Status>,
+    /// The status has changed. One waits: the connection's task.
+    changed: Notify,
     /// Who sends has read all there was: the socket is to be watched again.
     pub(super) drained: Notify,
     /// Bytes written that the session was told of.
@@ -131,7 +144,8 @@ impl Stream {
             session: Arc::clone(session),
             is_ours: writer.is_some(),
             sink: Mutex::new(writer.map_or_else(waiting, Sink::Socket)),
-            status: watch::Sender::default(),
+            status: Mutex::default(),
+            changed: Notify::new(),
             drained: Notify::new(),
             told: AtomicU64::new(0),
             want: AtomicUsize::new(READ_MIN),
@@ -163,6 +177,7 @@ impl Stream {
 
     /// All data has come.
     pub(super) fn finish(&self) {
+        self.change(|status| status.heard_all = true);
         match &mut *lock(&self.sink) {
             Sink::Socket(writer) => writer.finish_at_flush(),
             Sink::Waiting { finished, .. } => *finished = true,
@@ -170,24 +185,44 @@ impl Stream {
         }
     }
 
+    fn status(&self) -> Status {
+        *lock(&self.status)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Status)) {
+        change(&mut lock(&self.status));
+        self.changed.notify_one();
+    }
+
+    /// Resolves when the status is as wanted. One waits at a time.
+    async fn until(&self, wanted: impl Fn(&Status) -> bool) -> Status {
+        loop {
+            let status = self.status();
+            if wanted(&status) {
+                return status;
+            }
+            self.changed.notified().await;
+        }
+    }
+
     /// The peer has accepted it.
     pub(super) fn accepted(&self) {
-        self.status.send_modify(|status| status.accepted = true);
+        self.change(|status| status.accepted = true);
     }
 
     /// The Open was sent.
     pub(super) fn asked(&self) {
-        self.status.send_modify(|status| status.asked = true);
+        self.change(|status| status.asked = true);
     }
 
     /// Whether the Open is still to be sent.
     pub(super) fn is_unopened(&self) -> bool {
-        self.is_ours && !self.status.borrow().asked
+        self.is_ours && !self.status().asked
     }
 
     /// The socket gave its end, and the peer is told.
     pub(super) fn read_all(&self) {
-        self.status.send_modify(|status| status.read_all = true);
+        self.change(|status| status.read_all = true);
     }
 
     /// Ends it at once, with a reset of its socket.
@@ -196,7 +231,7 @@ impl Stream {
         if let Sink::Socket(writer) = sink {
             writer.close(true);
         }
-        self.status.send_modify(|status| status.cut = Some(why));
+        self.change(|status| status.cut = Some(why));
     }
 
     /// How much to read at most.
@@ -223,13 +258,6 @@ impl Stream {
         }
     }
 
-    /// Resolves when the connection is cut off.
-    async fn until_cut(&self) -> Why {
-        let mut status = self.status.subscribe();
-        let cut = status.wait_for(|status| status.cut.is_some()).await;
-        cut.ok().and_then(|status| status.cut).unwrap_or(Why::Lost)
-    }
-
     /// Waits for the peer's answer to our Open. What the client says meanwhile does not: it goes behind the Open, as far as a
     /// stream's first credit.
     pub(super) async fn opened(self: &Arc<Self>) -> Result<(), Why> {
@@ -249,14 +277,11 @@ impl Stream {
     /// The time for the answer runs from when the Open was sent.
     async fn answered(self: &Arc<Self>) -> Result<(), Why> {
         let guard = Guard::new(self);
-        let mut status = self.status.subscribe();
         let over = |status: &Status| status.accepted || status.cut.is_some();
-        // The sender is this connection's own: it is there.
-        let _ = status.wait_for(|status| status.asked || over(status)).await;
-        let answer = tokio::time::timeout(ANSWER, status.wait_for(over)).await;
-        answer.map_err(|_| Why::NoAnswer)?.map_err(|_| Why::Lost)?;
-        let cut = status.borrow().cut;
-        cut.map_or(Ok(()), Err)?;
+        self.until(|status| status.asked || over(status)).await;
+        let answer = tokio::time::timeout(ANSWER, self.until(over)).await;
+        let status = answer.map_err(|_| Why::NoAnswer)?;
+        status.cut.map_or(Ok(()), Err)?;
         guard.keep();
         Ok(())
     }
@@ -266,15 +291,16 @@ impl Stream {
         let guard = Guard::new(&self);
         let connected = tokio::select! {
             biased;
-            _ = self.until_cut() => return,
-            connected = place.connect(node) => connected,
+            _ = self.until(|status| status.cut.is_some()) => return,
+            // Kept out of what the connection takes for the rest of its life.
+            connected = Box::pin(place.connect(node)) => connected,
         };
         let socket = match connected {
             Connected::Open(socket) => Socket::Tcp(socket),
             Connected::Refused => return self.refuse(Reason::TargetRefused),
             Connected::Unreachable => return self.refuse(Reason::TargetUnreachable),
         };
-        if !self.connected(SocketWriter::new(socket, 0)) {
+        if !self.connected(SocketWriter::new(socket, None)) {
             return;
         }
         guard.keep();
@@ -310,27 +336,54 @@ impl Stream {
     pub(super) async fn carry(self: &Arc<Self>) -> Ended {
         let guard = Guard::new(self);
         let Some(writer) = self.writer() else {
-            return Ended::Reset(self.until_cut().await.to_string());
+            return ended(self.until(Status::is_over).await);
         };
-        let both = async {
-            let written = self.write_on(&writer);
-            let mut status = self.status.subscribe();
-            let read = async {
-                let _ = status.wait_for(|status| status.read_all).await;
-            };
-            let (written, ()) = tokio::join!(written, read);
-            if !written {
-                std::future::pending::<()>().await;
+        let written = async {
+            writer.drive(|| self.tell_written(&writer)).await;
+            self.tell_written(&writer);
+            if writer.is_finished() {
+                self.change(|status| status.written_all = true);
+            } else {
+                self.session.reset(self, Why::Socket);
             }
+            std::future::pending::<Infallible>().await
         };
         tokio::select! {
             biased;
-            why = self.until_cut() => Ended::Reset(why.to_string()),
-            () = both => {
-                guard.finish();
-                Ended::Finished
+            status = self.over(&writer) => {
+                if status.cut.is_none() {
+                    guard.finish();
+                }
+                ended(status)
             }
+            never = written => match never {},
             () = self.watch(&writer) => Ended::Reset(Why::Socket.to_string()),
+        }
+    }
+
+    /// Resolves when the connection is over.
+    async fn over(&self, writer: &SocketWriter) -> Status {
+        let status = self
+            .until(|status| status.heard_all || status.is_over())
+            .await;
+        if status.is_over() {
+            return status;
+        }
+        // With a timer of its own from here on only: it would be a tenth of what an idle connection takes.
+        Box::pin(self.over_or_unread(writer)).await
+    }
+
+    /// The same, once nobody but the local end can end it: that must take what waits for it.
+    async fn over_or_unread(&self, writer: &SocketWriter) -> Status {
+        loop {
+            let before = writer.written();
+            let over = self.until(Status::is_over);
+            if let Ok(status) = tokio::time::timeout(UNREAD, over).await {
+                return status;
+            }
+            if writer.is_finishing() && writer.written() == before {
+                self.session.reset(self, Why::Socket);
+            }
         }
     }
 
@@ -341,28 +394,6 @@ impl Stream {
             self.drained.notified().await;
         }
     }
-
-    /// Writes on whenever the socket takes more; true once all of the peer's direction is written.
-    async fn write_on(&self, writer: &SocketWriter) -> bool {
-        let driving = writer.drive(|| self.tell_written(writer));
-        tokio::pin!(driving);
-        loop {
-            let before = writer.written();
-            if tokio::time::timeout(UNREAD, &mut driving).await.is_ok() {
-                break;
-            }
-            if writer.is_finishing() && writer.written() == before {
-                self.session.reset(self, Why::Socket);
-                return false;
-            }
-        }
-        self.tell_written(writer);
-        let finished = writer.is_finished();
-        if !finished {
-            self.session.reset(self, Why::Socket);
-        }
-        finished
-    }
 }
 
 impl Flush for Stream {
@@ -371,6 +402,14 @@ impl Flush for Stream {
             writer.flush();
             self.tell_written(&writer);
         }
+    }
+}
+
+/// What became of a connection that is over.
+fn ended(status: Status) -> Ended {
+    match status.cut {
+        Some(why) => Ended::Reset(why.to_string()),
+        None => Ended::Finished,
     }
 }
 

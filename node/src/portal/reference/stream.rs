@@ -51,6 +51,7 @@ pub(super) struct StreamShared {
     pub(super) peer_route: Mutex<Route>,
     machine: Mutex<Machine>,
     writer: Arc<SocketWriter>,
+    reservoir: Reservoir,
     /// Something happened that the task must look at.
     changed: Notify,
     /// All is written, or nothing more can be.
@@ -88,7 +89,7 @@ enum Over {
 
 impl Bottleneck for StreamShared {
     fn reservoir(&self) -> &Reservoir {
-        self.writer.reservoir()
+        &self.reservoir
     }
 
     fn progress(&self) -> u64 {
@@ -119,8 +120,8 @@ impl Hop for StreamHop {
         let stream = &self.0;
         // Room in the socket's queue first: what is taken from the stream must go on.
         let len = message.payload.len() + ENTRY;
-        let Some(room) = stream.writer.reservoir().claim(&mut message.room, len) else {
-            if stream.writer.reservoir().is_closed() {
+        let Some(room) = stream.reservoir.claim(&mut message.room, len) else {
+            if stream.reservoir.is_closed() {
                 return stream.after_the_end(message);
             }
             let at = Arc::clone(stream) as Arc<dyn Bottleneck>;
@@ -289,6 +290,7 @@ impl Driver {
         channel: Option<Arc<ChannelShared>>,
     ) -> Self {
         let address = node.fresh_address();
+        let reservoir = Reservoir::new(SOCKET_BOUND);
         let shared = Arc::new(StreamShared {
             node: Arc::downgrade(node),
             address: address.clone(),
@@ -299,7 +301,8 @@ impl Driver {
                 finish: false,
                 over: None,
             }),
-            writer: SocketWriter::new(socket, SOCKET_BOUND),
+            writer: SocketWriter::new(socket, Some(reservoir.clone())),
+            reservoir,
             changed: Notify::new(),
             written: AtomicBool::new(false),
             gaps: channel
