@@ -12,6 +12,7 @@ use core::fmt;
 ///
 /// Headers are written to the left of the content, the authentication tag to its right, so that a
 /// body is read from one socket and written to the next without being copied in between.
+#[derive(Default)]
 pub struct Frame {
     /// `start <= buffer.len()` always holds.
     buffer: BytesMut,

@@ -326,7 +326,7 @@ impl Payload {
         if self.parts > 0 {
             return Frame::from_slice(self.bytes(range));
         }
-        let mut frame = std::mem::replace(&mut self.frame, Frame::with_capacity(0));
+        let mut frame = std::mem::take(&mut self.frame);
         frame.narrow(range);
         frame
     }
