@@ -236,10 +236,8 @@ impl NodeBuilder {
             clock: self.clock,
             started: Instant::now(),
         });
-        if let Some(home) = &shared.home {
-            if let Some(down) = shared.down.waiting() {
-                tokio::spawn(kept::keep_time(home.clone(), down));
-            }
+        if let (Some(home), Some(down)) = (&shared.home, shared.down.waiting()) {
+            tokio::spawn(kept::keep_time(home.clone(), down));
         }
         crate::channel::watch::start(&shared);
         crate::portal::native::start(&shared);
