@@ -1,10 +1,10 @@
 //! What the bench starts ends with it, even if nothing of it is left to see to that.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::sync::mpsc;
+use std::time::Duration;
 
 const BENCH: &str = env!("CARGO_BIN_EXE_sealway-bench");
 
@@ -26,20 +26,19 @@ fn a_guarded_program_ends_with_its_parent() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
+    let mut output = BufReader::new(parent.stdout.take().unwrap());
     let mut id = String::new();
-    BufReader::new(parent.stdout.take().unwrap())
-        .read_line(&mut id)
-        .unwrap();
-    let id = id.trim();
-    assert!(runs(id), "{id}");
+    output.read_line(&mut id).unwrap();
+    let id = id.trim().to_owned();
+    assert!(runs(&id), "{id}");
 
     parent.kill().unwrap();
     parent.wait().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while runs(id) {
-        assert!(Instant::now() < deadline, "{id} still runs");
-        sleep(Duration::from_millis(5));
-    }
+    // The program has its end of the pipe as long as it runs.
+    let (ended, at_its_end) = mpsc::channel();
+    std::thread::spawn(move || ended.send(output.read_to_end(&mut Vec::new())));
+    let read = at_its_end.recv_timeout(Duration::from_secs(10));
+    assert!(read.is_ok(), "{id} still runs");
 }
 
 #[test]
