@@ -42,9 +42,13 @@ async fn portal_to_the_taciturn(network: Network) -> Portal {
     let to: MultiAddr = "/ip4/10.0.0.1/tcp/1/secure/api/service/out"
         .parse()
         .expect("a multiaddr");
-    let expect = PathOptions::expect(Trust::Identifier(identifier(&server)));
+    let options = PathOptions {
+        // What is said of a path is said of this one.
+        channels: 1,
+        ..PathOptions::expect(Trust::Identifier(identifier(&server)))
+    };
     let inlet = client
-        .inlet("127.0.0.1:0", &to, expect)
+        .inlet("127.0.0.1:0", &to, options)
         .await
         .expect("an inlet");
     Portal {

@@ -286,10 +286,13 @@ async fn a_path_is_never_rebuilt_in_a_weaker_suite() {
     let to: MultiAddr = "/ip4/10.0.0.1/tcp/1/secure/sealway_xx1/service/out"
         .parse()
         .expect("a multiaddr");
-    let expect = PathOptions::expect(Trust::Identifier(identifier(&server)));
+    let options = PathOptions {
+        channels: 1,
+        ..PathOptions::expect(Trust::Identifier(identifier(&server)))
+    };
     let mut events = client.events();
     let _inlet = client
-        .inlet("127.0.0.1:0", &to, expect)
+        .inlet("127.0.0.1:0", &to, options)
         .await
         .expect("an inlet");
     let opened = || client.counters().get(Count::ChannelsOpened);

@@ -261,9 +261,10 @@ fn tell(node: &Node, output: Output, readiness: Readiness) -> Teller {
     });
     // A thread of its own: a reader of stdout that stands still holds up nothing else.
     thread::spawn(move || {
+        let mut last = String::new();
         let outcome = events
             .iter()
-            .try_for_each(|event| write_event(&event, output, readiness));
+            .try_for_each(|event| write_event(&event, output, readiness, &mut last));
         // Nobody waits if the end was not in order.
         let _ = done.send(outcome);
     });
@@ -280,15 +281,17 @@ fn pass_on(to: &SyncSender<Told>, told: Told) {
     }
 }
 
-fn write_event(told: &Told, output: Output, readiness: Readiness) -> Result<()> {
+/// What people were told last they are not told again at once: a peer comes by several channels.
+fn write_event(told: &Told, output: Output, readiness: Readiness, last: &mut String) -> Result<()> {
     let (human, json) = told.described();
     match human {
         Line::Result(text) if readiness == Readiness::Result => {
             output.event(Some(&shown(&text)), &json)
         }
         Line::Result(text) | Line::Note(text) => {
-            if !output.json() {
+            if !output.json() && text != *last {
                 output.note(&shown(&text));
+                *last = text;
             }
             output.event(None, &json)
         }

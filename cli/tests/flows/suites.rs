@@ -70,6 +70,8 @@ fn status_and_events_say_the_suite() {
             &to,
             "--expect",
             &host,
+            "--channels",
+            "1",
         ],
     );
     inlet.address("ready");

@@ -195,8 +195,8 @@ pub struct PathOptions {
     /// What portals speak through the path.
     pub portal: PortalProtocol,
     /// Most channels, each on a connection of its own, that an inlet spreads its connections over: 1 to
-    /// [`PathOptions::MAX_CHANNELS`], which is the default. The first stands before the inlet does; another is opened when each that stands has
-    /// connections, so that the next one finds it. With peers that do not speak Sealway's portal protocol there is one.
+    /// [`PathOptions::MAX_CHANNELS`], which is the default. The first stands before the inlet does, a second is opened at once, and another
+    /// when each that stands has connections, so that the next one finds it. With peers that do not speak Sealway's portal protocol there is one.
     pub channels: usize,
 }
 

@@ -12,8 +12,8 @@ use crate::path::{KeptPath, Path, PathOptions};
 /// The paths of an inlet, each with a connection and a channel of its own. A connection goes over one of them; what becomes of
 /// another does not touch it.
 ///
-/// One more is opened than has connections, up to as many as may be: who comes while a stream runs at full speed finds a
-/// path that is free, and waits neither for a handshake nor behind that stream.
+/// There are two from the start, if there may be, and then one more than have connections: who comes while a stream runs at full speed
+/// finds a path that is free, and waits neither for a handshake nor behind that stream.
 pub(super) struct Paths {
     ways: Arc<[MultiAddr]>,
     /// [Held to](PathOptions::held_to) the first path.
@@ -82,11 +82,21 @@ impl Paths {
         let ways: Arc<[MultiAddr]> = ways.into();
         let what = format!("path of the inlet at {address}");
         let first = KeptPath::start(node, Arc::clone(&ways), options.clone(), first, what);
-        Self {
+        let paths = Self {
             ways,
             options,
             most,
             kept: Mutex::new(vec![Carrier::new(first)]),
+        };
+        paths.open_another(node, &mut lock(&paths.kept));
+        paths
+    }
+
+    /// Opens a path beside those that are `kept`, if there may be one more.
+    fn open_another(&self, node: &Node, kept: &mut Vec<Arc<Carrier>>) {
+        if kept.len() < self.most {
+            let (ways, options) = (Arc::clone(&self.ways), self.options.clone());
+            kept.push(Carrier::new(KeptPath::beside(node, ways, options)));
         }
     }
 
@@ -136,9 +146,8 @@ impl Paths {
         let place = Place::new(path, carrier);
         let are_in_use =
             |carrier: &Arc<Carrier>| carrier.connections() > 0 && carrier.path.now().is_some();
-        if kept.len() < self.most && kept.iter().all(are_in_use) {
-            let (ways, options) = (Arc::clone(&self.ways), self.options.clone());
-            kept.push(Carrier::new(KeptPath::beside(node, ways, options)));
+        if kept.iter().all(are_in_use) {
+            self.open_another(node, &mut kept);
         }
         Some(place)
     }
