@@ -14,7 +14,6 @@ TEST=$(basename "$0" .sh)
 W=$(mktemp -d "${TMPDIR:-/tmp}/swreal.XXXXXX")
 chmod 711 "$W"
 PIDS=()
-EMPTY_DIRS=()
 VERDICT=
 BEGAN=$(date +%s%N)
 
@@ -38,7 +37,6 @@ cleanup() {
     kill -9 "$pid" 2>/dev/null || true
     wait "$pid" 2>/dev/null || true
   done
-  for i in "${EMPTY_DIRS[@]}"; do rmdir "$i" 2>/dev/null || true; done
   if [ "$VERDICT" != pass ]; then
     [ -n "$VERDICT" ] || echo "FAIL $TEST: ended with status $status"
     for i in "$W"/*.err; do
